@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * All log directories of the broker: locks, meta.properties, clean-shutdown marker, checkpoints,
+ * what partitions lie there, loading them when first used, deleting them, flushing, retention, and
+ * taking a directory offline and online again.
+ *
+ *   start: lock → meta.properties → read marker → delete it, fsync dir → read checkpoints → list
+ *          partition directories (names and partition.metadata only) → serve; logs load on first
+ * use stop:  close all logs clean → checkpoints → marker last (rule 46)
+ *
+ * Thread: the loop it was made on ("home"); blocking work goes to the workers.
+ */
+
+#include "base/diag.h"
+#include "storage/log.h"
+
+struct log_manager;
+
+struct log_directory_status {
+    const char *path;
+    enum error error; /* E_OK: online */
+    int64_t free_bytes;
+    int64_t total_bytes;
+};
+
+/* A partition directory found at start, or a log in use. */
+struct log_entry {
+    struct topic_partition topic_partition; /* owned by the manager */
+    struct uuid topic_id;                   /* zero: no partition.metadata */
+    uint32_t directory;                     /* index */
+    struct log *log;                        /* NULL: not loaded */
+    struct log_hints hints;
+    int32_t
+        latest_epoch_hint; /* highest epoch in leader-epoch-checkpoint, -1: none or not read yet */
+    bool is_loading;
+    void *user; /* the partition in replication/ */
+};
+
+struct log_manager_options {
+    const char *const *directories;
+    uint32_t directory_count;
+    int32_t broker_id;       /* -1: take what meta.properties says, or 1 */
+    struct slice cluster_id; /* null: take what meta.properties says, or make one */
+    int64_t flush_background_interval_ms;
+    int64_t retention_check_interval_ms;
+    int64_t recovery_point_checkpoint_interval_ms;
+    int64_t start_offset_checkpoint_interval_ms;
+    int64_t high_watermark_checkpoint_interval_ms;
+    uint32_t open_files_max;
+    bool ack_after_fsync; /* ack.durability=fsync */
+};
+
+/* What went wrong at start, for one line to the operator. */
+struct start_failure {
+    enum error error;
+    char text[512]; /* cause and remedy, with path */
+};
+
+NODISCARD enum error log_manager_open(const struct log_env *env, struct diag *diag,
+                                      const struct log_manager_options *options,
+                                      struct log_manager **ret_manager,
+                                      struct start_failure *ret_failure);
+int32_t log_manager_broker_id(const struct log_manager *manager);
+struct slice log_manager_cluster_id(const struct log_manager *manager);
+/* The environment for logs (with file cache and writer of the manager). */
+const struct log_env *log_manager_env(const struct log_manager *manager);
+
+/* Everything found or made; iterate with NULL first. */
+struct log_entry *log_manager_next(struct log_manager *manager, const struct log_entry *after);
+struct log_entry *log_manager_find(struct log_manager *manager,
+                                   struct topic_partition topic_partition);
+
+/*
+ * Makes an entry (in memory; the directory is made when it is first loaded). directory: index, or
+ * UINT32_MAX: the online one with the fewest partitions. NULL: no memory.
+ */
+struct log_entry *log_manager_add(struct log_manager *manager,
+                                  struct topic_partition topic_partition,
+                                  const struct uuid *topic_id, uint32_t directory);
+
+struct log_load {
+    struct log_entry *entry;
+    struct log_config config;
+    struct log_events events;
+    enum error error; /* out */
+    void (*on_done)(struct log_load *load);
+    struct job job; /* the manager's */
+};
+/* Opens (makes, recovers) the log on a worker; on_done on the home loop, entry->log set when E_OK.
+ * One at a time per entry. */
+void log_manager_load(struct log_manager *manager, struct log_load *load);
+
+/* Renames the directory to <name>.<32 hex>-delete now (on a worker), unlinks after the delay; the
+ * entry is gone. */
+void log_manager_delete(struct log_manager *manager, struct log_entry *entry);
+/* DeleteRecords moved the log start: persist the checkpoint before files go (rule 54). */
+void log_manager_checkpoint_start_offsets(struct log_manager *manager);
+
+uint32_t log_manager_directory_count(const struct log_manager *manager);
+void log_manager_directory_status(struct log_manager *manager, uint32_t directory,
+                                  struct log_directory_status *ret_status);
+/* Directory went offline or came back (space again): partitions follow. Set by broker/. */
+void log_manager_on_directory_change(struct log_manager *manager,
+                                     void (*on_change)(void *context, uint32_t directory,
+                                                       enum error error),
+                                     void *context);
+/* A log of this directory failed (from log_events.on_failed). */
+void log_manager_fail_directory(struct log_manager *manager, uint32_t directory, enum error error);
+
+/* Blocking, after the loops have stopped: closes all clean, writes checkpoints and the marker. */
+void log_manager_close_clean(struct log_manager *manager);
+void log_manager_free(struct log_manager *manager);
