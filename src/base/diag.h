@@ -28,6 +28,8 @@ struct diag {
     void *sink_context;
 };
 
+/* NULL diag: nothing is written. Control characters become blanks; a line over 2 KiB is cut.
+ * Keeps errno. */
 void diag_write(struct diag *diag, enum diag_level level, const char *format, ...)
     PRINTF_LIKE(3, 4);
 #define diag_debug(diag, ...) diag_write((diag), DIAG_DEBUG, __VA_ARGS__)
