@@ -58,8 +58,7 @@ static void test_refuses_other_texts(void **state)
         "AAAAAAAAAAA+AAAAAAAAAA",
         "AAAAAAAAAAA/AAAAAAAAAA",
         "AAAAAAAAAAA AAAAAAAAAA",
-        "\xc3\xa9"
-        "AAAAAAAAAAAAAAAAAAAA",
+        "\xc3\xa9_AAAAAAAAAAAAAAAAAAA",
     };
     struct uuid uuid = {{7}};
     (void)state;
