@@ -33,11 +33,12 @@ void *arena_alloc_block(struct arena *arena, size_t size, size_t alignment);
 /* Uninitialised memory, or NULL: the cap is reached or the process has no memory. size may be 0. */
 NODISCARD static inline void *arena_alloc(struct arena *arena, size_t size, size_t alignment)
 {
-    const uintptr_t at = ((uintptr_t)arena->next + (alignment - 1)) & ~(uintptr_t)(alignment - 1);
-    if (LIKELY(arena->next != NULL && at <= (uintptr_t)arena->end &&
-               size <= (uintptr_t)arena->end - at)) {
-        arena->next = (uint8_t *)at + size;
-        return (void *)at;
+    const size_t padding = -(uintptr_t)arena->next & (alignment - 1);
+    const size_t room = (size_t)(arena->end - arena->next); /* 0 before the first block */
+    if (LIKELY(padding <= room && size <= room - padding && arena->next != NULL)) {
+        uint8_t *at = arena->next + padding;
+        arena->next = at + size;
+        return at;
     }
     return arena_alloc_block(arena, size, alignment);
 }

@@ -99,7 +99,8 @@ static size_t escape_byte(uint8_t c, char *out)
 {
     static const char digits[] = "0123456789abcdef";
     if (c == '\\') {
-        memcpy(out, "\\\\", 2);
+        out[0] = '\\';
+        out[1] = '\\';
         return 2;
     }
     if (c >= ' ' && c < 0x7f) {
