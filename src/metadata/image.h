@@ -3,21 +3,27 @@
 
 /*
  * The cluster image: everything the cluster agrees on, immutable and persistent. A request reads
- * one image from start to end. A change copies one topic node and the path to it in the trie and
- * swaps a pointer.
+ * one image from start to end. A change copies one topic and the paths to it in two balanced
+ * trees, and swaps a pointer (image_builder.h).
  *
- *   image ── brokers[] · settings · controller ── topics trie (by name) / trie (by id) ──
- * image_topic ── partitions[]
+ *   image ─┬─ brokers[] · settings · features[]
+ *          ├─ topics by name ─┐
+ *          └─ topics by id ───┴─ image_topic ── partitions[] · configs[]
  *
  * Thread: any thread reads an image it holds a reference to. Only the controller's loop makes new
  * ones.
  */
 
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/error.h"
 #include "base/shared.h"
 #include "base/slice.h"
 #include "base/uuid.h"
+#include "config/settings.h"
 
-struct settings; /* config/ */
+struct topic_settings; /* config/topic_config.h */
 
 struct image_endpoint {
     struct slice listener; /* "PLAINTEXT" */
@@ -44,35 +50,46 @@ struct image_partition {
     uint32_t directory; /* of this broker's replica; UINT32_MAX: not placed yet */
 };
 
-struct image_config {
-    struct slice name;
-    struct slice value;
-};
-
 struct image_topic {
+    struct shared shared; /* private: images share their topics */
     struct slice name;
     struct uuid id;
     bool is_internal;
     bool is_held; /* found on disk, configs unknown (design §1.2) */
     uint32_t partition_count;
     uint32_t config_count;
-    const struct image_partition *partitions;
-    const struct image_config *configs; /* overrides only */
-    const struct settings *settings;    /* effective: overrides over the broker's */
+    const struct image_partition *partitions; /* by index, without gaps */
+    const struct config_entry *configs;       /* overrides only, by rising name */
 };
+
+/* A finalized feature ("group.version"). */
+struct image_feature {
+    struct slice name;
+    int16_t level;
+};
+
+struct image_tree; /* private */
 
 struct image {
     struct shared shared;
+    int64_t version; /* rises with each change */
     struct slice cluster_id;
-    int32_t controller_id;
+    int32_t controller_id; /* -1: none */
+    int32_t controller_epoch;
+    /* The metadata store is lost or refuses writes: the node serves reads only (design §2). */
+    bool is_read_only;
     uint32_t broker_count;
-    const struct image_broker *brokers;
-    const struct settings
-        *settings; /* of this broker: static, dynamic default and dynamic layers */
+    const struct image_broker *brokers; /* registered ones, by rising id */
+    uint32_t feature_count;
+    const struct image_feature *features; /* by rising name */
+    int64_t feature_epoch;                /* rises with each change of features */
+    /* Of this broker: static, dynamic default and dynamic layers. */
+    struct settings *settings;
     size_t topic_count;
     size_t partition_count;
-    int64_t version;             /* rises with each change */
-    struct image_topics *topics; /* private */
+    struct image_tree *topics_by_name; /* private, as the rest */
+    struct image_tree *topics_by_id;
+    struct image_cluster *cluster; /* holds the memory of cluster_id, brokers, features */
 };
 
 static inline struct image *image_ref(struct image *image)
@@ -99,8 +116,22 @@ const struct image_topic *image_next_topic(const struct image *image,
                                            const struct image_topic *after);
 const struct image_broker *image_find_broker(const struct image *image, int32_t id);
 
+/*
+ * Effective settings of a topic: its overrides above image->settings. The view borrows from the
+ * image and from the arena.
+ * Errors: E_LOCAL_NO_MEMORY.
+ */
+NODISCARD enum error image_topic_settings(const struct image *image,
+                                          const struct image_topic *topic, struct arena *arena,
+                                          struct topic_settings *ret_settings);
+
 /* Where the current image is published. The owner swaps; readers take. */
 struct image_source;
+
+/* Starts with an empty image over these settings (takes a reference). NULL without memory. */
+NODISCARD struct image_source *image_source_new(struct settings *settings);
+/* NULL is fine. No listener is called. */
+void image_source_free(struct image_source *source);
 /* A reference for the caller. Any thread (a short lock); on a loop, once per request. */
 struct image *image_source_take(struct image_source *source);
 
@@ -109,13 +140,16 @@ struct image_delta_topic {
     const struct image_topic *after;  /* NULL: deleted */
 };
 
-/* What changed between two images; calls come on the controller's loop, in order, after the swap.
+/*
+ * What changed between two images; calls come on the controller's loop, in order, after the swap.
+ * A topic that was deleted and made again under its name comes as two entries: deletion first.
  */
 struct image_listener {
-    struct image_listener *next;
+    struct image_listener *next; /* the source's */
     void *context;
     void (*on_change)(void *context, const struct image *before, const struct image *after,
                       const struct image_delta_topic *topics, size_t topic_count,
                       bool settings_changed);
 };
+/* Before the controller starts, in the order of the calls. The listener outlives the source. */
 void image_source_subscribe(struct image_source *source, struct image_listener *listener);
