@@ -98,14 +98,17 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
     return block;
 }
 
-/* How large the next block for small pieces would be: twice the one in use. */
+/* How large the next block for small pieces would be: twice the one in use, or what the cap leaves.
+ */
 static size_t block_size_wanted(const struct arena *arena)
 {
-    if (arena->next == NULL) {
-        return BLOCK_SIZE_FIRST;
+    const size_t room = arena->size_max - arena->size;
+    size_t size = BLOCK_SIZE_FIRST;
+    if (arena->next != NULL) {
+        size = 2 * arena->block->size;
     }
-    const size_t size = arena->block->size;
-    return size < BLOCK_SIZE_MAX / 2 ? 2 * size : BLOCK_SIZE_MAX;
+    size = size < BLOCK_SIZE_MAX ? size : BLOCK_SIZE_MAX;
+    return size < room ? size : room;
 }
 
 /* A large piece gets a block of its own, behind the block in use, which stays in use. */
@@ -131,9 +134,6 @@ void *arena_alloc_block(struct arena *arena, size_t size, size_t alignment)
     const size_t wanted = block_size_wanted(arena);
     const bool own = needed > wanted;
     struct arena_block *block = block_new(arena, own ? needed : wanted);
-    if (block == NULL && !own) {
-        block = block_new(arena, needed); /* near the cap: what is asked for may still fit */
-    }
     if (block == NULL) {
         return NULL;
     }

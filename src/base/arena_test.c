@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "support/fail_alloc.h"
+
 #include <cmocka.h>
 
 /* Pieces of many sizes and alignments keep the bytes written into them until the end. */
@@ -73,6 +75,24 @@ static void test_refuses_beyond_the_cap(void **state)
     arena_done(&arena);
 }
 
+/* When the process has no memory, the arena says so and is as before. */
+static void test_no_memory(void **state)
+{
+    struct arena arena;
+    (void)state;
+    arena_init(&arena, 1 << 20);
+    for (size_t size = 100; size <= 100000; size *= 10) {
+        const size_t before = arena.size;
+        fail_alloc_at(1);
+        while (arena_alloc(&arena, size, 8) != NULL) {
+        }
+        assert_true(fail_alloc_stop());
+        assert_true(arena.size >= before);
+        assert_non_null(arena_alloc(&arena, size, 8));
+    }
+    arena_done(&arena);
+}
+
 static void test_size_zero_is_not_null(void **state)
 {
     struct arena arena;
@@ -136,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_pieces_do_not_overlap),
         cmocka_unit_test(test_large_piece_has_its_own_block),
         cmocka_unit_test(test_refuses_beyond_the_cap),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_size_zero_is_not_null),
         cmocka_unit_test(test_clear_keeps_a_block),
         cmocka_unit_test(test_copies_and_prints),

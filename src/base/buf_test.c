@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "support/fail_alloc.h"
+
 #include <cmocka.h>
 
 static void test_alignment_and_capacity(void **state)
@@ -56,6 +58,25 @@ static void test_pool_recycles_after_the_last_reference(void **state)
     buf_pool_free(NULL);
 }
 
+/* Whichever allocation fails, the answer is NULL and nothing leaks (ASan would tell). */
+static void test_each_allocation_may_fail(void **state)
+{
+    size_t failed_count = 0;
+    bool is_hit;
+    (void)state;
+    do {
+        fail_alloc_at(failed_count + 1);
+        struct buf_pool *pool = buf_pool_new(8192, 2);
+        struct buf *buf = pool == NULL ? NULL : buf_pool_take(pool);
+        is_hit = fail_alloc_stop();
+        assert_int_equal(buf == NULL, is_hit);
+        (void)buf_unref(buf);
+        buf_pool_free(pool);
+        failed_count += is_hit;
+    } while (is_hit);
+    assert_int_equal(failed_count, 3); /* the pool, the struct, the bytes */
+}
+
 static void test_pool_reports_no_memory(void **state)
 {
     (void)state;
@@ -98,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_alignment_and_capacity),
         cmocka_unit_test(test_refuses_absurd_capacity),
         cmocka_unit_test(test_pool_recycles_after_the_last_reference),
+        cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_pool_reports_no_memory),
         cmocka_unit_test(test_buffers_return_on_another_thread),
     };

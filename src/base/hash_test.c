@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/rng.h"
+#include "support/fail_alloc.h"
 
 #include <cmocka.h>
 
@@ -92,6 +93,33 @@ static void test_equal_hashes(void **state)
     hash_table_done(&table);
 }
 
+/* Without memory for buckets nothing is inserted; a table that cannot grow goes on, only slower. */
+static void test_no_memory(void **state)
+{
+    struct entry entries[100] = {0};
+    struct hash_table table;
+    (void)state;
+    hash_table_init(&table, 0);
+    fail_alloc_at(1);
+    assert_false(hash_table_insert(&table, &entries[0].node));
+    assert_true(fail_alloc_stop());
+    assert_int_equal(table.count, 0);
+    for (size_t i = 0; i < 100; i++) {
+        entries[i].key = i;
+        entries[i].node.hash = hash_u64(i, table.seed);
+        if (i > 0) {
+            fail_alloc_at(1);
+        }
+        assert_true(hash_table_insert(&table, &entries[i].node));
+        (void)fail_alloc_stop();
+    }
+    assert_int_equal(table.bucket_count, 16);
+    for (size_t i = 0; i < 100; i++) {
+        assert_ptr_equal(find(&table, i), &entries[i]);
+    }
+    hash_table_done(&table);
+}
+
 /* Lengths, contents and seeds all matter, and low bits spread (they choose the bucket). */
 static void test_hashes_differ(void **state)
 {
@@ -124,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_a_model),
         cmocka_unit_test(test_equal_hashes),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_hashes_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
