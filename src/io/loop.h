@@ -9,7 +9,9 @@
  * hooks by phase: PHASE_WRITE (write the logs: one pwritev per partition), PHASE_COMPLETE
  * (operations that now are complete fill their responses), PHASE_SEND (one send per connection).
  * Hooks are one-shot: armed by loop_defer, so an idle turn costs nothing; a hook armed from an
- * earlier or the same phase still runs in this turn.
+ * earlier or the same phase still runs in this turn, one for an earlier phase makes the next turn
+ * start without waiting. Messages posted and timers started by a turn's own steps 3 and 4 wait for
+ * the next turn, which does not wait either when they are due.
  *
  * Thread: everything except loop_post and loop_stop on the loop's own thread, checked.
  */
@@ -20,16 +22,22 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "io/clock.h"
+#include "io/mailbox.h"
+#include "io/timer.h"
 
 struct loop;
 
+/* clock is borrowed. The loop belongs to the calling thread until another one runs it.
+ * Errors: E_LOCAL_NO_MEMORY, E_LOCAL_TOO_MANY_FILES. */
 NODISCARD enum error loop_new(struct clock *clock, unsigned index, struct loop **ret_loop);
+/* NULL is fine. What is still registered is forgotten, not called. */
 void loop_free(struct loop *loop);
-/* Runs on the calling thread until loop_stop. */
+/* Runs on the calling thread, which becomes the loop's, until loop_stop. */
 void loop_run(struct loop *loop);
-/* One turn, waiting at most timeout_ms for something to happen (tests, start-up). */
+/* One turn on the calling thread, which becomes the loop's, waiting at most timeout_ms (-1: for
+ * ever) for something to happen (tests, start-up). */
 void loop_turn(struct loop *loop, int timeout_ms);
-/* Any thread, and a signal handler. */
+/* Any thread, and a signal handler: loop_run returns after the turn it is in. */
 void loop_stop(struct loop *loop);
 bool loop_is_current(const struct loop *loop);
 /* 0 … loops − 1. */
@@ -59,19 +67,10 @@ NODISCARD enum error watch_change(struct loop *loop, struct watch *watch, unsign
 /* No on_event after it, even for events already gathered in this turn. */
 void watch_remove(struct loop *loop, struct watch *watch);
 
-/* --- timers: a hierarchical wheel or a heap; start and stop are O(1) or O(log n) without malloc
- * --- */
+/* --- timers (io/timer.h): O(1), no memory --- */
 
-struct timer {
-    struct list node;    /* the loop's */
-    int64_t deadline_ns; /* monotonic */
-    uint32_t slot;
-    bool is_armed;
-    void (*on_expire)(struct timer *timer);
-};
-
-void timer_init(struct timer *timer, void (*on_expire)(struct timer *timer));
-/* Re-arms an armed one. Fires once, never early, late by at most 1 ms plus the turn. */
+/* Re-arms an armed one. Fires once, never early, late by little more than 1 ms plus the turn;
+ * timers that are due in the same turn fire in no particular order. */
 void timer_start(struct loop *loop, struct timer *timer, int64_t deadline_ns);
 /* Fine when not armed. */
 void timer_stop(struct loop *loop, struct timer *timer);
@@ -96,12 +95,6 @@ void loop_defer(struct loop *loop, struct deferred *deferred, enum loop_phase ph
 void deferred_cancel(struct deferred *deferred);
 
 /* --- messages from other threads --- */
-
-/* Embedded in whatever is sent; one message is in one mailbox at a time. */
-struct message {
-    struct message *next; /* the mailbox's */
-    void (*on_receive)(struct message *message);
-};
 
 /* Any thread. Lock-free multi-producer queue; wakes the loop with one eventfd write only if it
  * sleeps. In order per sender. */

@@ -109,5 +109,7 @@ static inline struct file *file_unref(struct file *file)
 /* Errors: E_LOCAL_LIMIT larger than size_max. Bytes in the arena, NUL-terminated beyond size. */
 NODISCARD enum error vfs_read_file(struct vfs *vfs, const char *path, size_t size_max,
                                    struct arena *arena, struct slice *ret_bytes);
-/* path.tmp, fsync, rename to path, fsync of the directory: never torn (reliability rule 45). */
+/* path.tmp, fsync, rename to path, fsync of the directory: never torn (reliability rule 45).
+ * Errors: E_LOCAL_LIMIT the path is too long. After an error path holds the old bytes or the new.
+ */
 NODISCARD enum error vfs_replace_file(struct vfs *vfs, const char *path, struct slice bytes);
