@@ -178,7 +178,7 @@ static enum error open_socket(int family, int *ret_fd)
 static enum error listen_on(const union any_address *any, socklen_t any_size,
                             const struct socket_options *options, int *ret_fd)
 {
-    int fd;
+    int fd = -1;
     enum error error = open_socket(any->plain.sa_family, &fd);
     if (error != E_OK) {
         return error;
@@ -240,7 +240,7 @@ enum error socket_connect(const struct socket_address *address,
 {
     union any_address any;
     const socklen_t size = address_to_system(address, &any);
-    int fd;
+    int fd = -1;
     enum error error = open_socket(any.plain.sa_family, &fd);
     if (error != E_OK) {
         return error;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/list.h"
 #include "io/vfs.h"
 
 static enum error read_open_file(struct file *file, size_t size_max, struct arena *arena,

@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "io/system_error.h"
 #include "io/vfs.h"
 

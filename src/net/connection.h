@@ -10,19 +10,25 @@
  *  C1 Responses leave in the order in which their requests arrived.
  *  C2 Up to PIPELINE_COUNT_MAX pipelinable requests (Produce) are in flight; any other request is
  *     delivered only when all earlier ones have been answered, and nothing is delivered behind it
- * until it is. C3 An idle connection owns no buffer: receive buffers are lent by the loop's pool
- * while bytes are pending; the struct is under 512 bytes. C4 A frame lies in one buffer in one
- * piece. A buffer grows with bytes received, never with the size a peer claims beyond the next
- * power of two of what has arrived (at least the pool's capacity). C5 After close no callback
- * reaches the handler for this connection except on_close, exactly once, and on_close comes when no
- * request of it is in flight any more; until then requests in flight see conn_is_open() == false
- * and answer as usual (dropped).
+ *     until it is.
+ *  C3 An idle connection owns no buffer: receive buffers are lent by the loop's pool while bytes
+ *     are pending; the struct is at most 512 bytes.
+ *  C4 A frame lies in one piece. Its buffer grows with the bytes received, never with the size that
+ *     a peer claims: at most eight times what has arrived (at least the pool's capacity).
+ *  C5 After close no callback reaches the handler for this connection except on_close, exactly
+ *     once, and on_close comes when no request of it is in flight any more; until then requests in
+ *     flight see connection_is_open() == false and answer as usual (dropped). The connection stays
+ *     valid at least until the end of the turn.
+ *  C6 Every delivered request ends with exactly one of request_respond, request_respond_nothing
+ *     and request_close.
+ *
+ * When the peer has sent its last byte, the frames before it are still delivered (acks=0); what is
+ * answered at the end of that turn is sent, then the connection is closed.
  *
  * Thread: all on the connection's loop.
  */
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/chain.h"
 #include "base/diag.h"
 #include "io/loop.h"
@@ -35,13 +41,14 @@ enum {
     PIPELINE_COUNT_MAX = 64,
 };
 
-/* One request from its last byte received to its response sent. Lives in its own arena. */
+/* One request from its last byte received to its response sent. Pooled, with its arena. */
 struct request {
     struct list node; /* connection's, in order of arrival */
     struct connection *conn;
-    struct arena arena;    /* everything of this request and its response */
-    struct buf *buf;       /* holds `frame`; a reference */
-    struct slice frame;    /* without the 4 size bytes. Batches in it are patched in place. */
+    struct arena arena; /* everything of this request and its response */
+    /* Without the 4 size bytes; valid as long as the request. No other request shares these bytes:
+     * batches in it are patched in place. */
+    struct slice frame;
     struct chain response; /* without the 4 size bytes, which net adds */
     int64_t received_ns;   /* monotonic */
     bool is_pipelinable;   /* set by classify */
@@ -52,6 +59,11 @@ struct request {
     int32_t correlation_id;
     struct slice client_id;
     void *context; /* the handler's own request state, in the arena */
+    /* net's. */
+    struct receive_buffer *receive_buffer; /* holds `frame`, unless it lies in the arena */
+    uint8_t size_field[4];                 /* of the response */
+    uint8_t size_field_sent;               /* bytes of it */
+    bool has_response;
 };
 
 /* What net calls upward; filled by broker/. */
@@ -61,8 +73,7 @@ struct server_handler {
     /* Whether this frame may be in flight together with earlier ones (looks at the API key only).
      */
     bool (*is_pipelinable)(struct server_handler *handler, struct slice frame);
-    /* A whole frame. Ends, now or later, with request_respond, request_respond_nothing or
-     * connection_close. */
+    /* A whole frame. Ends, now or later, as C6 says; connection_close does not end a request. */
     void (*on_request)(struct server_handler *handler, struct request *req);
     void (*on_close)(struct server_handler *handler, struct connection *conn);
 };
@@ -71,11 +82,14 @@ struct server_handler {
 void request_respond(struct request *req);
 /* Produce with acks=0: nothing is sent, later responses go on. */
 void request_respond_nothing(struct request *req);
+/* connection_close and the end of this request: for frames that cannot be answered. */
+void request_close(struct request *req, const char *reason);
 
 /* Closes now; queued responses are dropped. `reason` for the diagnosis line (NULL: normal end by
  * the peer or by us, no line). */
 void connection_close(struct connection *conn, const char *reason);
-/* Sends what has been answered up to now, then closes. */
+/* Sends what has been answered up to now and is next in order, then closes. Nothing more is
+ * received. reason is as above, a string literal. */
 void connection_close_after_responses(struct connection *conn, const char *reason);
 bool connection_is_open(const struct connection *conn);
 struct loop *connection_loop(const struct connection *conn);
@@ -94,9 +108,11 @@ struct server_limits {
     uint32_t connection_per_address_max;
     int64_t idle_max_ms;        /* connections.max.idle.ms; <= 0: never */
     int64_t write_stall_max_ms; /* a reader that takes nothing for this long is closed */
-    size_t request_memory_max; /* bytes of receive buffers in use; beyond it sockets are not read */
-    int receive_buffer_size;   /* SO_RCVBUF; -1: the system's */
-    int send_buffer_size;      /* SO_SNDBUF; -1: the system's */
+    /* Bytes of receive buffers in use, over all loops. New frames are read up to half of it, begun
+     * ones up to all of it; beyond that sockets are not read. */
+    size_t request_memory_max;
+    int receive_buffer_size; /* SO_RCVBUF; -1: the system's */
+    int send_buffer_size;    /* SO_SNDBUF; -1: the system's */
     int backlog;
 };
 
@@ -109,10 +125,13 @@ struct listen_address {
 /* One per loop; loops share counts through atomics in `server`. */
 NODISCARD enum error server_new(const struct server_limits *limits, struct diag *diag,
                                 struct server **ret_server);
+/* After the loops have stopped. Listeners and connections that are left are closed; requests in
+ * flight are freed without an answer. */
 void server_free(struct server *server);
 /*
  * Binds and listens on this loop (SO_REUSEPORT when there are several loops). *ret_port is the
- * bound port. Errors: E_LOCAL_ADDRESS_IN_USE, E_LOCAL_PERMISSION, E_LOCAL_NOT_FOUND (host),
+ * bound port. address->listener_name is copied, handler borrowed. May block in looking up the host.
+ Errors: E_LOCAL_ADDRESS_IN_USE, E_LOCAL_PERMISSION, E_LOCAL_NOT_FOUND (host),
  * E_LOCAL_IO.
  */
 NODISCARD enum error server_listen(struct server *server, struct loop *loop,
