@@ -52,10 +52,9 @@ void inflate_scratch_done(struct inflate_scratch *scratch);
 /* The limit for one batch under max.message.bytes. */
 static inline size_t inflate_size_max(size_t message_size_max)
 {
-    const size_t sum = message_size_max > INFLATE_SIZE_MAX / INFLATE_RATIO_MAX
-                           ? INFLATE_SIZE_MAX
-                           : message_size_max * INFLATE_RATIO_MAX;
-    return sum;
+    return message_size_max > INFLATE_SIZE_MAX / INFLATE_RATIO_MAX
+               ? INFLATE_SIZE_MAX
+               : message_size_max * INFLATE_RATIO_MAX;
 }
 
 struct inflate_stream {
@@ -71,8 +70,6 @@ struct inflate_stream {
     bool is_finished;     /* nothing comes after the window */
     size_t size;          /* inflated so far */
     size_t size_max;
-    uint8_t lz4_header[19]; /* repaired copy, fed before source */
-    uint8_t lz4_header_size;
 };
 
 struct inflate_source {

@@ -26,9 +26,10 @@ struct record_rules {
     int32_t size_max;                /* max.message.bytes: of the whole batch */
     bool require_keys;               /* cleanup.policy has compact */
     bool log_append_time;            /* message.timestamp.type: record timestamps do not matter */
-    bool inflate;                    /* produce.validate.compressed: look into compressed batches */
-    bool allow_control;              /* false for clients; true for our own coordinators */
-    bool allow_zstd;                 /* Produce v7 and later */
+    bool inflate;       /* produce.validate.compressed: look into compressed batches (done
+                           anyhow where keys are required) */
+    bool allow_control; /* false for clients; true for our own coordinators */
+    bool allow_zstd;    /* Produce v7 and later */
 };
 
 /* Why a record was refused: the response names it by its index in the batch. */
@@ -69,17 +70,15 @@ struct record_report {
  *
  * records  Borrowed, not changed.
  * scratch  For compressed batches.
- * ret      Filled on success; on failure error_count, errors and text are valid, the rest is not.
+ * ret_report  Filled on success; on failure error_count, errors and text are valid, the rest is
+ * not.
  *
- * Errors: E_INVALID_RECORD      no or several batches, another magic, base offset not 0, a control
- *                               batch, count and offsets that contradict, records that break their
- *                               format or do not inflate within the limit, a null key on a
- *                               compacted topic.
- *         E_CORRUPT_MESSAGE     cut off, or the CRC does not match.
- *         E_MESSAGE_TOO_LARGE   above size_max.
- *         E_INVALID_TIMESTAMP   out of range, or the LogAppendTime attribute set by the producer.
- *         E_UNSUPPORTED_COMPRESSION_TYPE  zstd where it is not allowed, or no such codec.
- *         E_LOCAL_NO_MEMORY     scratch could not grow.
+ * Errors: E_INVALID_RECORD      no, several or half a batch, another magic, base offset not 0, a
+ * control batch, count and offsets that contradict, records that break their format or do not
+ * inflate within the limit, a null key on a compacted topic. E_CORRUPT_MESSAGE     the CRC does not
+ * match, no batch at all, magic above 2. E_MESSAGE_TOO_LARGE   above size_max. E_INVALID_TIMESTAMP
+ * out of range, or the LogAppendTime attribute set by the producer. E_UNSUPPORTED_COMPRESSION_TYPE
+ * zstd where it is not allowed, or no such codec. E_LOCAL_NO_MEMORY     scratch could not grow.
  * Thread: any; scratch is the caller's.
  */
 NODISCARD enum error record_validate(struct slice records, const struct record_rules *rules,

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record/validate.h"
+
+#include "record/lz4_quirk.h"
+#include "record/walk.h"
+
+/* The walk over the records of one batch. Rules are turned into plain numbers once, so that each
+ * record costs a few comparisons. */
+struct walk {
+    const struct record_rules *rules;
+    struct record_report *report;
+    /* Timestamp deltas that are in range. */
+    int64_t delta_lowest;
+    int64_t delta_highest;
+    int64_t delta_max; /* largest so far, INT64_MIN before the first record */
+    int32_t delta_max_index;
+    int32_t index; /* next record, which is its offset delta too */
+    int32_t count;
+};
+
+static int64_t subtract_saturating(int64_t a, int64_t b)
+{
+    int64_t difference;
+    if (__builtin_sub_overflow(a, b, &difference)) {
+        return a < 0 ? INT64_MIN : INT64_MAX;
+    }
+    return difference;
+}
+
+static int64_t add_saturating(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (__builtin_add_overflow(a, b, &sum)) {
+        return a < 0 ? INT64_MIN : INT64_MAX;
+    }
+    return sum;
+}
+
+static void walk_init(struct walk *walk, const struct record_rules *rules,
+                      struct record_report *report)
+{
+    const struct batch_header *header = &report->header;
+    *walk = (struct walk){
+        .rules = rules,
+        .report = report,
+        .delta_lowest = INT64_MIN,
+        .delta_highest = INT64_MAX,
+        .delta_max = INT64_MIN,
+        .count = header->count,
+    };
+    if (rules->log_append_time) {
+        return;
+    }
+    if (rules->timestamp_before_max_ms != INT64_MAX) {
+        const int64_t lowest = subtract_saturating(rules->now_ms, rules->timestamp_before_max_ms);
+        walk->delta_lowest = subtract_saturating(lowest, header->base_timestamp);
+    }
+    if (rules->timestamp_after_max_ms != INT64_MAX) {
+        const int64_t highest = add_saturating(rules->now_ms, rules->timestamp_after_max_ms);
+        walk->delta_highest = subtract_saturating(highest, header->base_timestamp);
+    }
+}
+
+__attribute__((cold)) static void walk_note_error(struct walk *walk, enum record_error_kind kind,
+                                                  int64_t timestamp_ms)
+{
+    struct record_report *report = walk->report;
+    if (report->error_count < RECORD_ERROR_COUNT_MAX) {
+        report->errors[report->error_count] = (struct record_error){
+            .batch_index = walk->index,
+            .kind = kind,
+            .timestamp_ms = timestamp_ms,
+        };
+    }
+    report->error_count++;
+}
+
+/* The rules about what a record says, in Kafka's order: a record has one error at most. */
+__attribute__((cold)) static void walk_judge(struct walk *walk, bool key_is_null, int64_t delta)
+{
+    const int64_t timestamp = add_saturating(walk->report->header.base_timestamp, delta);
+    if (key_is_null && walk->rules->require_keys) {
+        walk_note_error(walk, RECORD_ERROR_NULL_KEY, timestamp);
+    } else if ((delta < walk->delta_lowest || delta > walk->delta_highest) &&
+               timestamp != NO_TIMESTAMP) {
+        walk_note_error(walk, RECORD_ERROR_TIMESTAMP, timestamp);
+    }
+}
+
+/* One record from p to end; false: it breaks the format. */
+static inline bool walk_record(struct walk *walk, const uint8_t *p, const uint8_t *end)
+{
+    uint64_t raw_delta;
+    uint32_t raw_offset;
+    uint32_t raw_header_count;
+    bool key_is_null;
+    bool value_is_null;
+    if (UNLIKELY(p == end)) {
+        return false;
+    }
+    p = raw64_read(p + 1, end, &raw_delta); /* behind the attributes */
+    if (UNLIKELY(p == NULL)) {
+        return false;
+    }
+    p = raw_read(p, end, &raw_offset);
+    if (UNLIKELY(p == NULL || raw_offset != (uint32_t)walk->index << 1)) {
+        return false;
+    }
+    p = nullable_skip(p, end, &key_is_null);
+    if (UNLIKELY(p == NULL)) {
+        return false;
+    }
+    p = nullable_skip(p, end, &value_is_null);
+    if (UNLIKELY(p == NULL)) {
+        return false;
+    }
+    if (UNLIKELY(p + 1 != end || *p != 0)) { /* usually: no headers, and that is the end */
+        p = raw_read(p, end, &raw_header_count);
+        if (p == NULL || headers_skip(p, end, raw_header_count) != end) {
+            return false;
+        }
+    }
+    const int64_t delta = zigzag64_decode(raw_delta);
+    if (delta > walk->delta_max) {
+        walk->delta_max = delta;
+        walk->delta_max_index = walk->index;
+    }
+    if (UNLIKELY(key_is_null || delta < walk->delta_lowest || delta > walk->delta_highest)) {
+        walk_judge(walk, key_is_null, delta);
+    }
+    return true;
+}
+
+/* All records that are whole in the window; moves it. *ret_needed: bytes that the next record
+ * needs, 0 when all are done. */
+static enum error walk_window(struct walk *walk, struct inflate_stream *stream, size_t *ret_needed)
+{
+    const uint8_t *p = stream->next;
+    const uint8_t *end = stream->end;
+    *ret_needed = 0;
+    while (walk->index < walk->count) {
+        uint32_t raw_size;
+        const uint8_t *body = raw_read(p, end, &raw_size);
+        if (UNLIKELY(body == NULL)) {
+            *ret_needed = UVARINT32_SIZE_MAX;
+            break;
+        }
+        const size_t size = raw_size >> 1;
+        if (UNLIKELY((raw_size & 1) != 0)) {
+            return E_INVALID_RECORD;
+        }
+        if (UNLIKELY(size > (size_t)(end - body))) {
+            *ret_needed = (size_t)(body - p) + size;
+            break;
+        }
+        p = body + size;
+        if (UNLIKELY(!walk_record(walk, body, p))) {
+            return E_INVALID_RECORD;
+        }
+        walk->index++;
+    }
+    stream->next = p;
+    return E_OK;
+}
+
+/* More of the stream, at least size bytes or all that is left. Progress or E_INVALID_RECORD. */
+static enum error walk_more(struct inflate_stream *stream, size_t size)
+{
+    const size_t before = inflate_available(stream);
+    enum error error = inflate_fill(stream, size);
+    if (error == E_CORRUPT_MESSAGE || error == E_MESSAGE_TOO_LARGE) {
+        return E_INVALID_RECORD;
+    }
+    if (error == E_OK && inflate_available(stream) == before) {
+        return E_INVALID_RECORD; /* the records end before their count */
+    }
+    return error;
+}
+
+static enum error walk_stream(struct walk *walk, struct inflate_stream *stream)
+{
+    for (;;) {
+        size_t needed;
+        enum error error = walk_window(walk, stream, &needed);
+        if (error != E_OK || needed == 0) {
+            return error;
+        }
+        error = walk_more(stream, needed);
+        if (error != E_OK) {
+            return error;
+        }
+    }
+}
+
+/* Nothing may follow the last record; also makes the codec check its end mark and checksum. */
+static enum error walk_end(struct inflate_stream *stream)
+{
+    const enum error error = inflate_fill(stream, 1);
+    if (error == E_CORRUPT_MESSAGE || error == E_MESSAGE_TOO_LARGE) {
+        return E_INVALID_RECORD;
+    }
+    if (error == E_OK && inflate_available(stream) != 0) {
+        return E_INVALID_RECORD;
+    }
+    return error;
+}
+
+static enum error validate_records(struct slice records, const struct record_rules *rules,
+                                   struct inflate_scratch *scratch, struct record_report *report)
+{
+    const struct inflate_source source = {
+        .codec = batch_header_codec(&report->header),
+        .magic = 2,
+        .bytes = slice_of(records.data + RECORD_BATCH_HEADER_SIZE,
+                          records.size - RECORD_BATCH_HEADER_SIZE),
+        .size_max = inflate_size_max((size_t)rules->size_max),
+    };
+    struct walk walk;
+    struct inflate_stream stream;
+    walk_init(&walk, rules, report);
+    report->text = "The records break their format.";
+    enum error error = inflate_open(&stream, scratch, &source);
+    if (error != E_OK) {
+        return error == E_CORRUPT_MESSAGE ? E_INVALID_RECORD : error;
+    }
+    error = walk_stream(&walk, &stream);
+    if (error == E_OK) {
+        error = walk_end(&stream);
+    }
+    inflate_close(&stream);
+    if (error != E_OK) {
+        report->error_count = 0;
+        return error;
+    }
+    report->text = NULL;
+    if (report->error_count > 0) {
+        return report->errors[0].kind == RECORD_ERROR_TIMESTAMP ? E_INVALID_TIMESTAMP
+                                                                : E_INVALID_RECORD;
+    }
+    report->max_timestamp = add_saturating(report->header.base_timestamp, walk.delta_max);
+    report->max_timestamp_delta = walk.delta_max_index;
+    return E_OK;
+}
+
+/* Compressed records that are not looked at: what the header says must do. */
+static enum error validate_unseen(const struct record_rules *rules, struct record_report *report)
+{
+    struct walk walk;
+    const struct batch_header *header = &report->header;
+    walk_init(&walk, rules, report);
+    walk_judge(&walk, false, subtract_saturating(header->max_timestamp, header->base_timestamp));
+    if (report->error_count > 0) {
+        return E_INVALID_TIMESTAMP;
+    }
+    report->max_timestamp = header->max_timestamp;
+    report->max_timestamp_delta = header->last_offset_delta;
+    return E_OK;
+}
+
+/* What is wrong with the header of a batch whose CRC matches; NULL when nothing is. */
+static const char *header_fault(const struct batch_header *header, const struct record_rules *rules)
+{
+    const uint16_t attributes = header->attributes;
+    const bool is_control = (attributes & BATCH_ATTRIBUTE_CONTROL) != 0;
+    const bool is_transactional = (attributes & BATCH_ATTRIBUTE_TRANSACTIONAL) != 0;
+    if (header->base_offset != 0) {
+        return "The base offset of the record batch must be 0.";
+    }
+    if (header->count == 0 || header->count - 1 != header->last_offset_delta) {
+        return "The record count and the last offset of the record batch contradict.";
+    }
+    if (is_control && !rules->allow_control) {
+        return "Clients are not allowed to write control records.";
+    }
+    if ((attributes & BATCH_ATTRIBUTE_DELETE_HORIZON) != 0) {
+        return "The record batch has a delete horizon.";
+    }
+    if (header->producer_id >= 0 && !is_control &&
+        (header->base_sequence < 0 || header->producer_epoch < 0)) {
+        return "The record batch has a producer id without sequence or epoch.";
+    }
+    if (header->producer_id < 0 && is_transactional) {
+        return "The record batch is transactional without a producer id.";
+    }
+    return NULL;
+}
+
+/* Exactly one batch of magic 2 that fills the field, in Kafka's order of checks. */
+static enum error validate_field(struct slice records, const struct record_rules *rules,
+                                 struct record_report *report)
+{
+    if (UNLIKELY(records.size < BATCH_PREFIX_AND_MAGIC_SIZE)) {
+        report->text = "Exactly one record batch is needed per partition.";
+        return E_INVALID_RECORD;
+    }
+    const int8_t magic = batch_magic(records.data);
+    if (UNLIKELY(magic == 0 || magic == 1)) {
+        report->text = "Only record batches of magic 2 are allowed.";
+        return E_INVALID_RECORD;
+    }
+    const int64_t size = batch_size(records.data);
+    if (UNLIKELY(magic != 2 || size < RECORD_BATCH_HEADER_SIZE)) {
+        report->text = "The record batch has an unknown magic or no header.";
+        return E_CORRUPT_MESSAGE;
+    }
+    if (UNLIKELY((uint64_t)size != records.size)) {
+        report->text = "Exactly one record batch is needed per partition.";
+        return E_INVALID_RECORD;
+    }
+    if (UNLIKELY(batch_codec(records.data) == CODEC_ZSTD && !rules->allow_zstd)) {
+        report->text = "Produce requests below version 7 are not allowed to use ZStandard.";
+        return E_UNSUPPORTED_COMPRESSION_TYPE;
+    }
+    if (UNLIKELY(size > rules->size_max)) {
+        report->text = "The record batch is larger than max.message.bytes.";
+        return E_MESSAGE_TOO_LARGE;
+    }
+    if (UNLIKELY(!batch_crc_matches(records.data))) {
+        report->text = "The CRC of the record batch does not match.";
+        return E_CORRUPT_MESSAGE;
+    }
+    return E_OK;
+}
+
+enum error record_validate(struct slice records, const struct record_rules *rules,
+                           struct inflate_scratch *scratch, struct record_report *ret_report)
+{
+    struct record_report *report = ret_report;
+    report->error_count = 0;
+    report->text = NULL;
+    enum error error = validate_field(records, rules, report);
+    if (UNLIKELY(error != E_OK)) {
+        return error;
+    }
+    if (UNLIKELY(batch_header_decode(records, &report->header) != E_OK)) {
+        /* The CRC matches, so a producer means it: not damage. */
+        report->text = "The header of the record batch contradicts itself.";
+        return (batch_attributes(records.data) & BATCH_ATTRIBUTE_CODEC) > CODEC_ZSTD
+                   ? E_UNSUPPORTED_COMPRESSION_TYPE
+                   : E_INVALID_RECORD;
+    }
+    report->text = header_fault(&report->header, rules);
+    if (UNLIKELY(report->text != NULL)) {
+        return E_INVALID_RECORD;
+    }
+    if (UNLIKELY((report->header.attributes & BATCH_ATTRIBUTE_LOG_APPEND_TIME) != 0)) {
+        report->text = "Producers may not set the timestamp type LogAppendTime.";
+        return E_INVALID_TIMESTAMP;
+    }
+    const enum codec codec = batch_header_codec(&report->header);
+    if (codec == CODEC_LZ4 && records.size > RECORD_BATCH_HEADER_SIZE &&
+        !lz4_frame_is_independent(slice_of(records.data + RECORD_BATCH_HEADER_SIZE,
+                                           records.size - RECORD_BATCH_HEADER_SIZE))) {
+        report->text = "The LZ4 frame has dependent blocks, which Java consumers cannot read.";
+        return E_INVALID_RECORD;
+    }
+    if (codec != CODEC_NONE && !rules->inflate && !rules->require_keys) {
+        return validate_unseen(rules, report);
+    }
+    return validate_records(records, rules, scratch, report);
+}
