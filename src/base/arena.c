@@ -2,7 +2,6 @@
 #include "base/arena.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,22 +175,29 @@ struct slice arena_copy(struct arena *arena, struct slice bytes)
     return slice_of(copy, bytes.size);
 }
 
-char *arena_printf(struct arena *arena, const char *format, ...)
+char *arena_vprintf(struct arena *arena, const char *format, va_list args)
 {
-    va_list args;
-    va_start(args, format);
-    const int length = vsnprintf(NULL, 0, format, args);
-    va_end(args);
+    va_list measure;
+    va_copy(measure, args);
+    const int length = vsnprintf(NULL, 0, format, measure);
+    va_end(measure);
     if (length < 0) {
         return NULL;
     }
     const size_t size = (size_t)length + 1;
     char *text = arena_alloc(arena, size, 1);
     if (text != NULL) {
-        va_start(args, format);
         const int written = vsnprintf(text, size, format, args);
-        va_end(args);
         check(written == length);
     }
+    return text;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = arena_vprintf(arena, format, args);
+    va_end(args);
     return text;
 }

@@ -7,6 +7,8 @@
  * requests get a block of their own.
  */
 
+#include <stdarg.h>
+
 #include "base/check.h"
 #include "base/slice.h"
 
@@ -55,3 +57,5 @@ NODISCARD void *arena_calloc(struct arena *arena, size_t count, size_t size, siz
 NODISCARD struct slice arena_copy(struct arena *arena, struct slice bytes);
 /* printf into the arena; NULL when there is no memory. */
 NODISCARD char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
+NODISCARD char *arena_vprintf(struct arena *arena, const char *format, va_list args)
+    PRINTF_LIKE(2, 0);
