@@ -2,18 +2,10 @@
 #include "config/diagnosis.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 void diagnoses_init(struct diagnoses *diagnoses, struct arena *arena)
 {
     *diagnoses = (struct diagnoses){.arena = arena};
-}
-
-static const char *diagnoses_format(struct arena *arena, const char *format, va_list arguments)
-{
-    char text[2048]; /* longer lines are cut: nobody reads them */
-    (void)vsnprintf(text, sizeof(text), format, arguments);
-    return arena_printf(arena, "%s", text);
 }
 
 void diagnoses_add(struct diagnoses *diagnoses, enum diagnosis_severity severity,
@@ -26,7 +18,7 @@ void diagnoses_add(struct diagnoses *diagnoses, enum diagnosis_severity severity
     }
     va_list arguments;
     va_start(arguments, format);
-    const char *text = diagnoses_format(diagnoses->arena, format, arguments);
+    const char *text = arena_vprintf(diagnoses->arena, format, arguments);
     va_end(arguments);
     struct diagnosis *diagnosis = ARENA_NEW(diagnoses->arena, struct diagnosis);
     if (text == NULL || diagnosis == NULL) {
