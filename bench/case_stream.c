@@ -32,7 +32,9 @@ static void stream_turn(const struct stream *s)
 {
     struct epoll_event events[EVENTS_MAX];
     bool paced = s->o->rate > 0 || s->o->fetch_rate > 0;
-    int count = epoll_wait(s->epoll_fd, events, EVENTS_MAX, paced ? PACED_TURN_MS : TURN_MS);
+    bool go_on = s->producers != NULL && producers_can_go_on(s->producers);
+    int timeout_ms = go_on ? 0 : paced ? PACED_TURN_MS : TURN_MS;
+    int count = epoll_wait(s->epoll_fd, events, EVENTS_MAX, timeout_ms);
     for (int i = 0; i < count; i++) {
         int index = (int)(uint32_t)events[i].data.u64;
         if (events[i].data.u64 >> 32 == LOAD_PRODUCER) {
@@ -41,7 +43,7 @@ static void stream_turn(const struct stream *s)
             consumers_on_event(s->consumers, index);
         }
     }
-    if (paced) {
+    if (paced || go_on) {
         int64_t now_ns = load_now_ns();
         if (s->producers != NULL) {
             producers_on_turn(s->producers, now_ns);

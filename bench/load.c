@@ -235,7 +235,8 @@ static void option_set(struct load_options *o, enum load_option option, char *te
         o->keep = true;
         break;
     case OPTION_PARTITIONS:
-        o->partitions = (int)number(text, 1, PARTITIONS_MAX);
+        /* ready may wait for Metadata alone */
+        o->partitions = (int)number(text, strcmp(o->name, "ready") != 0, PARTITIONS_MAX);
         break;
     case OPTION_CONNECTIONS:
         o->connections = (int)number(text, 1, 60000);

@@ -128,6 +128,8 @@ void producers_start(struct producers *p);
 void producers_on_event(struct producers *p, int index);
 /* Once per turn: paced ones send what is due. */
 void producers_on_turn(struct producers *p, int64_t now_ns);
+/* Without acks no answer calls for the next request: true while a socket still has room. */
+bool producers_can_go_on(const struct producers *p);
 /* No new requests; true when everything has been answered. */
 bool producers_drain(struct producers *p);
 struct produce_figures {

@@ -178,17 +178,13 @@ static void producer_send(struct producers *p, struct producer *pr)
 
 static void producer_issue(struct producers *p, struct producer *pr, int64_t now_ns)
 {
-    int64_t allowed;
-    do {
-        allowed = producer_allowed(p, pr, now_ns);
-        for (int64_t i = 0; i < allowed; i++) {
-            pr->issued_ns[(pr->issued + i) % p->o->in_flight] = now_ns;
-        }
-        pr->issued += allowed;
-        p->requests_left -= p->o->requests_max > 0 ? allowed : 0;
-        producer_send(p, pr);
-        /* Without answers a sent request makes room at once, until the socket is full. */
-    } while (p->o->acks == 0 && allowed > 0 && pr->answered == pr->issued);
+    int64_t allowed = producer_allowed(p, pr, now_ns);
+    for (int64_t i = 0; i < allowed; i++) {
+        pr->issued_ns[(pr->issued + i) % p->o->in_flight] = now_ns;
+    }
+    pr->issued += allowed;
+    p->requests_left -= p->o->requests_max > 0 ? allowed : 0;
+    producer_send(p, pr);
 }
 
 /* Counts the complete answers in the receive buffer and keeps the rest. */
@@ -246,11 +242,21 @@ void producers_start(struct producers *p)
 
 void producers_on_turn(struct producers *p, int64_t now_ns)
 {
-    if (p->o->rate > 0) {
+    if (p->o->rate > 0 || p->o->acks == 0) {
         for (int i = 0; i < p->count; i++) {
             producer_issue(p, &p->producers[i], now_ns);
         }
     }
+}
+
+bool producers_can_go_on(const struct producers *p)
+{
+    for (int i = 0; i < p->count && p->o->acks == 0 && p->o->rate == 0; i++) {
+        if (p->producers[i].answered == p->producers[i].issued) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool producers_drain(struct producers *p)
