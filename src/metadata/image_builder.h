@@ -4,7 +4,8 @@
 /*
  * Makes the next image from the current one: gather all changes of a turn, then publish once.
  *
- * Errors: E_LOCAL_NO_MEMORY from each change; the builder is as before the change.
+ * Errors: E_LOCAL_NO_MEMORY from each change; then free the builder: a replaced topic may be gone
+ * from it already.
  * Thread: the controller's loop. One builder per source at a time.
  */
 
