@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/build.h"
 
-#include "base/crc32c.h"
-
 enum {
     RECORD_OVERHEAD_MAX = 1 + UVARINT64_SIZE_MAX + 5 * UVARINT32_SIZE_MAX, /* all but the bytes */
 };
@@ -16,6 +14,20 @@ void batch_builder_start(struct batch_builder *builder, const struct batch_heade
     builder->records.size = 0;
     builder->block.size = 0;
     builder->is_base_timestamp_set = (header->attributes & BATCH_ATTRIBUTE_DELETE_HORIZON) != 0;
+}
+
+void batch_builder_start_encoded(struct batch_builder *builder, const struct batch_header *header,
+                                 int level)
+{
+    batch_builder_start(builder, header, level);
+    builder->header.count = header->count;
+    builder->is_base_timestamp_set = true;
+}
+
+void batch_builder_set_codec(struct batch_builder *builder, enum codec codec)
+{
+    const unsigned others = builder->header.attributes & (0xFFFFU ^ BATCH_ATTRIBUTE_CODEC);
+    builder->header.attributes = (uint16_t)(others | (unsigned)codec);
 }
 
 void batch_builder_done(struct batch_builder *builder)
@@ -134,6 +146,16 @@ enum error batch_builder_append(struct batch_builder *builder, const struct reco
     builder->records.size = (size_t)(p - builder->records.data);
     append_count(header, record);
     return E_OK;
+}
+
+enum error batch_builder_append_encoded(struct batch_builder *builder, struct slice bytes)
+{
+    const enum error error = reserve(&builder->records, bytes.size);
+    if (error == E_OK && bytes.size > 0) {
+        memcpy(builder->records.data + builder->records.size, bytes.data, bytes.size);
+        builder->records.size += bytes.size;
+    }
+    return error;
 }
 
 static enum error finish_block(struct batch_builder *builder, struct byte_vector **ret_vector)

@@ -60,6 +60,19 @@ void batch_builder_start(struct batch_builder *builder, const struct batch_heade
 NODISCARD enum error batch_builder_append(struct batch_builder *builder,
                                           const struct record *record);
 
+/*
+ * For records that are encoded already, relative to header's base offset and timestamp: everything
+ * of header is taken over but size and crc. Their bytes follow in pieces.
+ */
+void batch_builder_start_encoded(struct batch_builder *builder, const struct batch_header *header,
+                                 int level);
+/* Errors: as batch_builder_append(). */
+NODISCARD enum error batch_builder_append_encoded(struct batch_builder *builder,
+                                                  struct slice bytes);
+
+/* Another codec for the batch of the next finish. */
+void batch_builder_set_codec(struct batch_builder *builder, enum codec codec);
+
 /* Bytes of the batch if it were finished now without compression. */
 size_t batch_builder_size(const struct batch_builder *builder);
 int32_t batch_builder_count(const struct batch_builder *builder);
