@@ -81,7 +81,8 @@ enum error message_set_convert(struct batch_builder *builder, struct inflate_scr
         .codec = CODEC_NONE,
     };
     const struct batch_header header = BATCH_HEADER_NONE;
-    batch_builder_start(builder, &header, options->level);
+    batch_builder_start(builder, &header,
+                        options->keep_codec ? CODEC_LEVEL_DEFAULT : options->level);
     const enum error error = convert_all(&conversion, records, options->size_max);
     if (error != E_OK) {
         return error;
