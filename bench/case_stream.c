@@ -107,7 +107,9 @@ static void stream_report(const struct stream *s, const struct mark *m)
         json_int("produce_requests", produced.requests);
         json_int("produce_records", produced.records);
         json_int("produce_bytes", produced.bytes);
-        json_latency("ack", produced.latency);
+        if (s->o->acks != 0) {
+            json_latency("ack", produced.latency);
+        }
     }
     if (s->consumers != NULL) {
         json_int("fetch_requests", fetched.requests);

@@ -1145,6 +1145,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &files);
     struct sigaction action = {.sa_handler = on_stop}; /* no SA_RESTART: wakes epoll_wait */
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
     sigaction(SIGINT, &action, NULL);
     s->dir_fd = open(dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     if (s->dir_fd < 0) {
