@@ -31,8 +31,6 @@ def problems_of_field(message, struct, field):
         yield f"{where}: {field.type} cannot be null"
     if field.default == "null" and not field.nullable:
         yield f"{where}: default null, but never nullable"
-    if field.is_pointer and field.default != "null":
-        yield f"{where}: a nullable struct must be null by default"
     if field.is_pointer and field.nullable != field.versions:
         yield f"{where}: a struct that can be null in some versions only"
     if field.tagged and field.type == "records":

@@ -50,7 +50,11 @@ bool field_is_default(const struct struct_schema *type, const struct field *fiel
     const uint8_t *value = message + field->offset;
     const uint8_t *preset = (const uint8_t *)type->defaults + field->offset;
     if (field->form == FORM_POINTER) {
-        return *(void *const *)(const void *)value == NULL;
+        const uint8_t *child = *(uint8_t *const *)(const void *)value;
+        if (*(void *const *)(const void *)preset == NULL) {
+            return child == NULL;
+        }
+        return child != NULL ? struct_is_default(field->child, child) : null_is_empty;
     }
     if (field->form == FORM_ARRAY) {
         const struct array_view array = array_at(value);

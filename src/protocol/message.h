@@ -10,7 +10,8 @@
  *
  * Null and empty differ, as in Kafka: null is a NULL data or items pointer, empty is any other
  * pointer with size or count 0. Where the version has no null for a field, encoding takes null
- * for empty.
+ * for empty. A struct that can be null is a pointer; where its default is not null, the default may
+ * point at a constant: replace such a pointer, do not write through it.
  *
  * Ownership: items and everything else that decoding or MESSAGE_NEW makes live in the arena.
  */
