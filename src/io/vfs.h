@@ -105,6 +105,11 @@ static inline struct file *file_unref(struct file *file)
     return NULL;
 }
 
+/* A range of an open descriptor of the kernel's file system, as a chain's file piece names it.
+ * *ret_size < size only at the end of the file. */
+NODISCARD enum error file_range_read(int fd, int64_t position, void *data, size_t size,
+                                     size_t *ret_size);
+
 /* Whole small files: checkpoints, partition.metadata, meta.properties. */
 /* Errors: E_LOCAL_LIMIT larger than size_max. Bytes in the arena, NUL-terminated beyond size. */
 NODISCARD enum error vfs_read_file(struct vfs *vfs, const char *path, size_t size_max,

@@ -91,13 +91,11 @@ static void system_close(struct vfs *vfs, struct file *file)
 
 /* --- bytes --- */
 
-static enum error system_read(struct file *file, int64_t position, void *data, size_t size,
-                              size_t *ret_size)
+enum error file_range_read(int fd, int64_t position, void *data, size_t size, size_t *ret_size)
 {
     size_t done = 0;
     while (done < size) {
-        const ssize_t count =
-            pread(file->fd, (char *)data + done, size - done, position + (int64_t)done);
+        const ssize_t count = pread(fd, (char *)data + done, size - done, position + (int64_t)done);
         if (count < 0) {
             if (errno == EINTR) {
                 continue;
@@ -111,6 +109,12 @@ static enum error system_read(struct file *file, int64_t position, void *data, s
     }
     *ret_size = done;
     return E_OK;
+}
+
+static enum error system_read(struct file *file, int64_t position, void *data, size_t size,
+                              size_t *ret_size)
+{
+    return file_range_read(file->fd, position, data, size, ret_size);
 }
 
 /* The rest of a piece of which only a part was taken. */

@@ -14,7 +14,8 @@
  *  C3 An idle connection owns no buffer: receive buffers are lent by the loop's pool while bytes
  *     are pending; the struct is at most 512 bytes.
  *  C4 A frame lies in one piece. Its buffer grows with the bytes received, never with the size that
- *     a peer claims: at most eight times what has arrived (at least the pool's capacity).
+ *     a peer claims: at most eight times what has arrived; 256 KiB at least, and 2 MiB
+ *     where the frame before was as large.
  *  C5 After close no callback reaches the handler for this connection except on_close, exactly
  *     once, and on_close comes when no request of it is in flight any more; until then requests in
  *     flight see connection_is_open() == false and answer as usual (dropped). The connection stays
@@ -63,12 +64,12 @@ struct request {
     struct receive_buffer *receive_buffer; /* holds `frame`, unless it lies in the arena */
     uint8_t size_field[4];                 /* of the response */
     uint8_t size_field_sent;               /* bytes of it */
-    bool has_response;
 };
 
 /* What net calls upward; filled by broker/. */
 struct server_handler {
-    /* A new connection; may set conn's user data. false: close it at once. */
+    /* A new connection; may set conn's user data, not close it. false: it is closed at once,
+     * without on_close. */
     bool (*on_open)(struct server_handler *handler, struct connection *conn);
     /* Whether this frame may be in flight together with earlier ones (looks at the API key only).
      */
@@ -142,4 +143,7 @@ NODISCARD enum error server_listen(struct server *server, struct loop *loop,
 void listener_close(struct listener *listener);
 /* Closes all connections of this loop (shutdown). */
 void server_close_connections(struct server *server, struct loop *loop);
+/* For metrics; any thread. */
 uint32_t server_connection_count(const struct server *server);
+/* Bytes of receive buffers in use. */
+size_t server_receive_memory(const struct server *server);

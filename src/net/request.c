@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests: their pool, and how they end (C6). */
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "net/connection_private.h"
+
+enum {
+    SIZE_FIELD_SIZE = sizeof(((struct request *)NULL)->size_field),
+};
+
+struct request *request_new(struct server_loop *server_loop)
+{
+    struct list *node = list_pop_front(&server_loop->idle_requests);
+    struct request *req;
+    if (node != NULL) {
+        server_loop->idle_request_count--;
+        return container_of(node, struct request, node);
+    }
+    req = calloc(1, sizeof(*req));
+    if (req != NULL) {
+        list_init(&req->node);
+        arena_init(&req->arena, REQUEST_ARENA_SIZE_MAX);
+    }
+    return req;
+}
+
+void request_free(struct request *req)
+{
+    struct connection *conn = req->conn;
+    struct server_loop *server_loop = conn->server_loop;
+    list_remove(&req->node);
+    check(conn->request_count > 0);
+    conn->request_count--;
+    chain_clear(&req->response);
+    if (req->receive_buffer != NULL) {
+        receive_buffer_release(server_loop, req->receive_buffer);
+        req->receive_buffer = NULL;
+    }
+    if (server_loop->idle_request_count >= REQUEST_IDLE_COUNT_MAX) {
+        arena_done(&req->arena);
+        free(req);
+        return;
+    }
+    arena_clear(&req->arena);
+    server_loop->idle_request_count++;
+    list_push_front(&server_loop->idle_requests, &req->node);
+}
+
+static void request_end(struct request *req)
+{
+    struct connection *conn = req->conn;
+    check(!req->is_answered);
+    check(conn->unanswered_count > 0);
+    req->is_answered = true;
+    conn->unanswered_count--;
+    if (!req->is_pipelinable) {
+        conn->has_exclusive = false;
+    }
+    if (conn->state == CONNECTION_CLOSED) {
+        request_free(req);
+    } else {
+        conn->output_size += req->response.size;
+    }
+    connection_defer(conn);
+}
+
+void request_respond(struct request *req)
+{
+    if (UNLIKELY(req->response.size > INT32_MAX)) {
+        request_close(req, "its response is larger than 2 GiB");
+        return;
+    }
+    be32_store(req->size_field, (uint32_t)req->response.size);
+    request_end(req);
+}
+
+void request_respond_nothing(struct request *req)
+{
+    chain_clear(&req->response);
+    req->size_field_sent = SIZE_FIELD_SIZE;
+    request_end(req);
+}
+
+void request_close(struct request *req, const char *reason)
+{
+    connection_close(req->conn, reason);
+    request_respond_nothing(req);
+}
