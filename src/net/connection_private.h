@@ -112,7 +112,7 @@ struct connection {
 
     struct list node; /* server_loop's connections */
     struct list starved_node;
-    int64_t starved_ns; /* monotonic: since when; 0: is not */
+    int64_t starved_ns; /* monotonic: since when it is on that list */
     struct timer stall_timer;
     const char *close_reason; /* of DRAINING */
     struct listener *listener;

@@ -133,6 +133,25 @@ static size_t pending_frame_size(const struct connection *conn)
     return SIZE_FIELD_SIZE + (size_t)be32_load(pending_bytes(conn));
 }
 
+/* --- how large the next buffer is --- */
+
+static size_t first_capacity(const struct connection *conn)
+{
+    return conn->has_large_frames ? RECEIVE_SIZE_LARGE : RECEIVE_SIZE;
+}
+
+/* C4: the pool's size until so much has arrived, then GROWTH_FACTOR times what has. */
+static size_t grown_capacity(size_t frame_size, size_t received_size)
+{
+    const size_t allowed = received_size * GROWTH_FACTOR;
+    const size_t capacity = frame_size < allowed ? frame_size : allowed;
+    static_assert(RECEIVE_SIZE * GROWTH_FACTOR >= RECEIVE_SIZE_LARGE, "C4");
+    if (received_size < RECEIVE_SIZE) {
+        return RECEIVE_SIZE;
+    }
+    return capacity <= RECEIVE_SIZE_LARGE ? RECEIVE_SIZE_LARGE : capacity;
+}
+
 /* --- starving: no receive memory is left --- */
 
 static void starve(struct connection *conn)
@@ -143,9 +162,7 @@ static void starve(struct connection *conn)
     if (conn->state == CONNECTION_CLOSED || !list_is_empty(&conn->starved_node)) {
         return;
     }
-    if (conn->starved_ns == 0) {
-        conn->starved_ns = loop_now_ns(loop);
-    }
+    conn->starved_ns = loop_now_ns(loop);
     list_push_back(&server_loop->starved, &conn->starved_node);
     if (!server_loop->starved_timer.is_armed) {
         timer_start(loop, &server_loop->starved_timer,
@@ -162,15 +179,17 @@ static bool is_starved_too_long(const struct connection *conn)
                server_loop->server->limits.write_stall_max_ms * NS_PER_MS;
 }
 
+/* Whether the buffer that make_room would take is within the limit. */
 static bool has_memory_for_more(const struct connection *conn)
 {
     const struct server *server = conn->server_loop->server;
     const size_t used = atomic_load_explicit(&server->receive_memory, memory_order_relaxed);
     const size_t limit = server->limits.request_memory_max;
     if (conn->receive_buffer == NULL) {
-        return used == 0 || used + RECEIVE_SIZE <= limit / 2;
+        return used == 0 || used + first_capacity(conn) <= limit / 2;
     }
-    return used <= conn->receive_buffer->buf->capacity || used + RECEIVE_SIZE <= limit;
+    return used <= conn->receive_buffer->buf->capacity ||
+           used + grown_capacity(pending_frame_size(conn), pending_size(conn)) <= limit;
 }
 
 void receive_resume_starved(struct server_loop *server_loop)
@@ -181,10 +200,10 @@ void receive_resume_starved(struct server_loop *server_loop)
     list_splice_back(&again, &server_loop->starved);
     while ((node = list_pop_front(&again)) != NULL) {
         struct connection *conn = container_of(node, struct connection, starved_node);
-        if (is_starved_too_long(conn)) {
-            connection_close(conn, "no memory was left for the rest of its request");
-        } else if (has_memory_for_more(conn)) {
+        if (has_memory_for_more(conn)) {
             connection_watch(conn, true); /* the loop reports it again in the next turn */
+        } else if (is_starved_too_long(conn)) {
+            connection_close(conn, "no memory was left for the rest of its request");
         } else {
             list_push_back(&server_loop->starved, node);
         }
@@ -199,25 +218,13 @@ void receive_resume_starved(struct server_loop *server_loop)
 
 static bool take_first_buffer(struct connection *conn)
 {
-    const size_t capacity = conn->has_large_frames ? RECEIVE_SIZE_LARGE : RECEIVE_SIZE;
     const size_t memory_max = conn->server_loop->server->limits.request_memory_max;
-    conn->receive_buffer = buffer_take(
-        conn->server_loop, capacity, (struct memory_bounds){.used_max = memory_max / 2, .own = 0});
+    conn->receive_buffer =
+        buffer_take(conn->server_loop, first_capacity(conn),
+                    (struct memory_bounds){.used_max = memory_max / 2, .own = 0});
     conn->frame_position = 0;
     conn->receive_position = 0;
     return conn->receive_buffer != NULL;
-}
-
-/* C4: the pool's size until so much has arrived, then GROWTH_FACTOR times what has. */
-static size_t grown_capacity(size_t frame_size, size_t received_size)
-{
-    const size_t allowed = received_size * GROWTH_FACTOR;
-    const size_t capacity = frame_size < allowed ? frame_size : allowed;
-    static_assert(RECEIVE_SIZE * GROWTH_FACTOR >= RECEIVE_SIZE_LARGE, "C4");
-    if (received_size < RECEIVE_SIZE) {
-        return RECEIVE_SIZE;
-    }
-    return capacity <= RECEIVE_SIZE_LARGE ? RECEIVE_SIZE_LARGE : capacity;
 }
 
 /* Moves the partial frame to the beginning of this buffer, if nobody else uses it, or of another.
@@ -454,7 +461,6 @@ void receive_ready(struct connection *conn)
         starve(conn);
         return;
     }
-    conn->starved_ns = 0;
     error = conn->transport->receive(conn->transport_state, conn->watch.fd,
                                      conn->receive_buffer->buf->data + conn->receive_position,
                                      receive_size(conn), &size);
