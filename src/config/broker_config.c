@@ -12,6 +12,7 @@ enum {
     BROKER_CONFIG_SIZE_MAX = 64 << 20,
     ESCAPED_SIZE_MAX = 257, /* diag_escape cuts at 256 bytes */
     WHERE_SIZE_MAX = 512,
+    NEAREST_COUNT_MAX = 100,
 };
 
 /* One name and value, and where it is written, for the diagnoses. */
@@ -108,7 +109,10 @@ static void report_unknown(const struct loader *loader, const struct assignment 
     char place[WHERE_SIZE_MAX];
     char name[ESCAPED_SIZE_MAX];
     (void)diag_escape(assignment->name, name, sizeof(name));
-    const struct setting *nearest = setting_nearest(SETTING_SCOPE_BROKER, assignment->name);
+    /* A file with a hundred warnings is not a file of ours: comparing names costs too much then. */
+    const struct setting *nearest = loader->diagnoses->warning_count < NEAREST_COUNT_MAX
+                                        ? setting_nearest(SETTING_SCOPE_BROKER, assignment->name)
+                                        : NULL;
     if (nearest != NULL) {
         diagnoses_add(loader->diagnoses, DIAGNOSIS_WARNING,
                       "%s: unknown setting %s is ignored; did you mean %s?",

@@ -38,13 +38,12 @@ static const enum config_source layer_sources[LAYER_COUNT] = {
 
 static enum settings_layer layer_of(enum config_source source)
 {
-    for (enum settings_layer layer = LAYER_DYNAMIC_BROKER; layer < LAYER_COUNT; layer++) {
-        if (layer_sources[layer] == source) {
-            return layer;
-        }
+    enum settings_layer layer = LAYER_DYNAMIC_BROKER;
+    while (layer < LAYER_COUNT && layer_sources[layer] != source) {
+        layer++;
     }
-    check(!"a source of a broker setting");
-    return LAYER_DEFAULT;
+    check_cmp(layer, <, LAYER_COUNT); /* a source of broker settings */
+    return layer;
 }
 
 static void settings_destroy(struct shared *shared)
