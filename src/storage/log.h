@@ -234,6 +234,16 @@ NODISCARD enum error log_raise_start(struct log *log, int64_t offset);
  * by the manager. */
 NODISCARD enum error log_retain(struct log *log, int64_t now_ms, uint32_t *ret_segment_count);
 NODISCARD enum error log_roll(struct log *log);
+
+/* A file that was renamed to .deleted; it may be unlinked after config.file_delete_delay_ms. */
+struct deleted_file {
+    struct list node;
+    char path[]; /* NUL-terminated */
+};
+/* Moves what was deleted since the last call to the end of ret_files. The caller unlinks each later
+ * and gives it back with free(). What is not taken is freed by log_free and removed at the next
+ * open. */
+void log_take_deleted_files(struct log *log, struct list *ret_files);
 /* Group commit: starts (or joins the next) fdatasync on a worker; on_flushed follows. Without
  * workers: in line. */
 void log_flush(struct log *log);

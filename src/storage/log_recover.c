@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * After an unclean stop: what of the log can be trusted (reliability rules 47-49).
+ *
+ * Segments that end below the recovery point were flushed: their indexes are looked at, not their
+ * batches. From the recovery point on every batch is checked, and indexes, leader epochs, producer
+ * state and transaction indexes are made again from what is there. At the first bad batch:
+ *
+ *   below the recovery point or the high watermark   damage of what was promised: E_LOCAL_CORRUPT
+ *   a valid batch behind it, page cache intact       not a torn tail: E_LOCAL_CORRUPT
+ *   otherwise                                        an unflushed tail: cut, with what follows
+ *
+ * After a restart of the machine a hole before a valid batch is what unordered write-back leaves
+ * of an unflushed tail, so there the second case does not apply.
+ *
+ * Nothing is changed before the verdict. Every step can be repeated after another crash, and the
+ * recovery point does not rise (rule 44).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/log_private.h"
+
+enum { SNAPSHOT_LISTING_SIZE_MAX = 256 * 1024 * 1024 };
+
+/* --- producers --- */
+
+enum error log_write_snapshot(struct log *log, int64_t offset)
+{
+    char path[LOG_PATH_SIZE_MAX];
+    segment_path(path, log->home.path,
+                 (struct segment_name){.base_offset = offset, .kind = SEGMENT_FILE_SNAPSHOT});
+    log->has_new_files = true;
+    return producer_snapshot_write(&log->producers, log->env->vfs, path);
+}
+
+enum error log_replay_batch(struct log *log, struct segment *seg, const struct scanned_batch *batch,
+                            bool write_index)
+{
+    if (batch->magic < 2 || batch->header.producer_id < 0) {
+        return E_OK;
+    }
+    const struct batch_header *header = &batch->header;
+    struct transaction_marker marker;
+    const bool is_control = (header->attributes & BATCH_ATTRIBUTE_CONTROL) != 0;
+    const bool is_marker = log_batch_marker(header, batch->body, header->size, &marker);
+    if (is_control && !is_marker) {
+        return E_OK;
+    }
+    const struct producer_append change = {
+        .header = header,
+        .marker = is_marker ? &marker : NULL,
+        .origin = APPEND_FROM_LEADER,
+        .now_ms = log_now_ms(log),
+    };
+    bool is_completed;
+    struct completed_transaction completed;
+    const enum error error =
+        producer_state_replay(&log->producers, &change, &is_completed, &completed);
+    return error == E_OK && is_completed && write_index
+               ? log_index_transaction(log, seg, &completed)
+               : error;
+}
+
+/* Snapshot offsets of the directory, sorted; in the arena. */
+static int compare_newest_first(const void *a, const void *b)
+{
+    const int64_t left = *(const int64_t *)a;
+    const int64_t right = *(const int64_t *)b;
+    return left > right ? -1 : left < right;
+}
+
+static enum error list_snapshots(struct log *log, struct arena *arena, int64_t **ret_offsets,
+                                 size_t *ret_count)
+{
+    struct directory_entry *entries;
+    size_t entry_count;
+    enum error error =
+        log->env->vfs->list(log->env->vfs, log->home.path, arena, &entries, &entry_count);
+    if (error != E_OK) {
+        return error;
+    }
+    int64_t *offsets = ARENA_NEW_ARRAY(arena, int64_t, entry_count);
+    if (offsets == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < entry_count; i++) {
+        struct segment_name name;
+        if (segment_name_parse(entries[i].name, &name) && name.kind == SEGMENT_FILE_SNAPSHOT &&
+            name.state == SEGMENT_FILE_LIVE) {
+            offsets[count++] = name.base_offset;
+        }
+    }
+    qsort(offsets, count, sizeof(*offsets), compare_newest_first);
+    *ret_offsets = offsets;
+    *ret_count = count;
+    return E_OK;
+}
+
+static void unlink_snapshot(struct log *log, int64_t offset)
+{
+    char path[LOG_PATH_SIZE_MAX];
+    segment_path(path, log->home.path,
+                 (struct segment_name){.base_offset = offset, .kind = SEGMENT_FILE_SNAPSHOT});
+    (void)log->env->vfs->unlink(log->env->vfs, path); /* one that stays is dropped next time */
+}
+
+void log_drop_snapshots_above(struct log *log, int64_t offset)
+{
+    struct arena arena;
+    int64_t *offsets;
+    size_t count;
+    arena_init(&arena, SNAPSHOT_LISTING_SIZE_MAX);
+    if (list_snapshots(log, &arena, &offsets, &count) == E_OK) {
+        for (size_t i = 0; i < count && offsets[i] > offset; i++) {
+            unlink_snapshot(log, offsets[i]);
+        }
+    }
+    arena_done(&arena);
+}
+
+/* The newest good snapshot at or below end. *ret_offset: its offset, -1 when there is none. */
+static enum error load_snapshot(struct log *log, int64_t end, int64_t *ret_offset)
+{
+    struct arena arena;
+    int64_t *offsets;
+    size_t count;
+    arena_init(&arena, SNAPSHOT_LISTING_SIZE_MAX);
+    enum error error = list_snapshots(log, &arena, &offsets, &count);
+    *ret_offset = -1;
+    for (size_t i = 0; error == E_OK && *ret_offset < 0 && i < count; i++) {
+        if (offsets[i] > end) {
+            continue;
+        }
+        char path[LOG_PATH_SIZE_MAX];
+        segment_path(
+            path, log->home.path,
+            (struct segment_name){.base_offset = offsets[i], .kind = SEGMENT_FILE_SNAPSHOT});
+        error = producer_snapshot_read(&log->producers, log->env->vfs, path, log_now_ms(log));
+        if (error == E_OK) {
+            *ret_offset = offsets[i];
+        } else if (error == E_LOCAL_CORRUPT) {
+            unlink_snapshot(log, offsets[i]); /* rule 28: the next older one and replay */
+            error = E_OK;
+        }
+    }
+    arena_done(&arena);
+    return error;
+}
+
+typedef enum error (*visit_fn)(struct log *log, struct segment *seg,
+                               const struct scanned_batch *batch);
+
+/* Headers of the batches of one segment with last offset in [from, to). */
+static enum error visit_segment(struct log *log, struct segment *seg, int64_t from, int64_t to,
+                                visit_fn visit)
+{
+    struct file *file;
+    struct segment_place place = {0};
+    enum error error = segment_get_file(&log->home, seg, &file);
+    if (error != E_OK) {
+        return error;
+    }
+    if (from > seg->base_offset) {
+        error = segment_locate(&log->home, seg, file, from, seg->size, &place);
+    }
+    uint8_t *buffer = scan_buffer_new(SCAN_HEADERS_BUFFER_SIZE);
+    if (buffer == NULL) {
+        error = E_LOCAL_NO_MEMORY;
+    }
+    if (error == E_OK) {
+        struct batch_scan scan;
+        struct scanned_batch batch;
+        batch_scan_init(&scan, file, place.position, seg->size, SCAN_HEADERS);
+        batch_scan_use_buffer(&scan, buffer, SCAN_HEADERS_BUFFER_SIZE);
+        while ((error = batch_scan_next(&scan, &batch)) == E_OK && batch.last_offset < to) {
+            error = visit(log, seg, &batch);
+            if (error != E_OK) {
+                break;
+            }
+        }
+        error = error == E_LOCAL_NOT_FOUND   ? E_OK
+                : error == E_LOCAL_TRUNCATED ? E_LOCAL_CORRUPT
+                                             : error;
+    }
+    free(buffer);
+    file_unref(file);
+    return error;
+}
+
+static enum error visit_segments(struct log *log, int64_t from, int64_t to, visit_fn visit)
+{
+    enum error error = E_OK;
+    for (uint32_t i = log_find_segment(log, from); error == E_OK && i < log->segment_count; i++) {
+        if (log->segments[i]->base_offset >= to) {
+            break;
+        }
+        error = visit_segment(log, log->segments[i], from, to, visit);
+    }
+    return error;
+}
+
+static enum error visit_producers(struct log *log, struct segment *seg,
+                                  const struct scanned_batch *batch)
+{
+    return log_replay_batch(log, seg, batch, false);
+}
+
+enum error log_load_producers(struct log *log, int64_t end)
+{
+    int64_t offset;
+    producer_state_clear(&log->producers);
+    const enum error error = load_snapshot(log, end, &offset);
+    if (error != E_OK) {
+        return error;
+    }
+    const int64_t from = offset < 0 ? log->segments[0]->base_offset : offset;
+    return from < end ? visit_segments(log, from, end, visit_producers) : E_OK;
+}
+
+/* --- epochs --- */
+
+static enum error note_epoch(struct log *log, const struct scanned_batch *batch)
+{
+    if (batch->magic < 2 ||
+        batch->header.partition_leader_epoch <= leader_epochs_latest(&log->epochs)) {
+        return E_OK;
+    }
+    const enum error error = leader_epochs_reserve(&log->epochs, 1);
+    if (error == E_OK) {
+        leader_epochs_assign(&log->epochs, batch->header.partition_leader_epoch,
+                             batch->base_offset);
+    }
+    return error;
+}
+
+static enum error visit_epoch(struct log *log, struct segment *seg,
+                              const struct scanned_batch *batch)
+{
+    (void)seg;
+    return note_epoch(log, batch);
+}
+
+enum error log_rebuild_epochs(struct log *log)
+{
+    leader_epochs_clear(&log->epochs);
+    const enum error error =
+        visit_segments(log, log->segments[0]->base_offset, INT64_MAX, visit_epoch);
+    /* Damage is for the check of the batches to judge, which notes the epochs too. */
+    return error == E_LOCAL_CORRUPT ? E_OK : error;
+}
+
+/* --- indexes --- */
+
+static enum error visit_index(struct log *log, struct segment *seg,
+                              const struct scanned_batch *batch)
+{
+    const struct index_batch indexed = {
+        .position = batch->position,
+        .size = batch->size,
+        .last_offset = batch->last_offset,
+        .max_timestamp = batch->max_timestamp,
+    };
+    pthread_mutex_lock(&log->home.lock);
+    segment_index_batch(seg, &indexed, log->config.index_interval_bytes);
+    pthread_mutex_unlock(&log->home.lock);
+    return E_OK;
+}
+
+enum error log_rebuild_indexes(struct log *log, struct segment *seg)
+{
+    segment_clear_indexes(seg);
+    const enum error error = visit_segment(log, seg, seg->base_offset, INT64_MAX, visit_index);
+    if (error != E_OK || seg == log_active(log)) {
+        return error;
+    }
+    return segment_write_indexes(&log->home, seg);
+}
+
+enum error log_find_end(struct log *log, int64_t *ret_end)
+{
+    struct segment *seg = log_active(log);
+    *ret_end = seg->base_offset;
+    if (seg->size == 0) {
+        return E_OK;
+    }
+    struct file *file;
+    int64_t position = 0;
+    enum error error = segment_lookup_offset(&log->home, seg, INT64_MAX, &position);
+    if (error == E_OK) {
+        error = segment_get_file(&log->home, seg, &file);
+    }
+    if (error != E_OK) {
+        return error;
+    }
+    uint8_t buffer[SCAN_LOOKUP_BUFFER_SIZE];
+    struct batch_scan scan;
+    struct scanned_batch batch;
+    batch_scan_init(&scan, file, position, seg->size, SCAN_HEADERS);
+    batch_scan_use_buffer(&scan, buffer, sizeof(buffer));
+    while ((error = batch_scan_next(&scan, &batch)) == E_OK) {
+        *ret_end = batch.last_offset + 1;
+    }
+    file_unref(file);
+    return error == E_LOCAL_NOT_FOUND ? E_OK : error == E_LOCAL_TRUNCATED ? E_LOCAL_CORRUPT : error;
+}
+
+/* --- the check of what was not flushed --- */
+
+struct recovery {
+    const struct log_hints *hints;
+    int64_t next_offset; /* behind the last good batch */
+    int32_t last_epoch;
+    bool is_cut; /* a bad batch was found and may be cut */
+    uint32_t cut_segment;
+    int64_t cut_position;
+    uint8_t *buffer;
+};
+
+/* Does the batch continue the log? */
+static bool is_in_order(const struct recovery *recovery, const struct segment *seg,
+                        const struct scanned_batch *batch)
+{
+    const bool has_epoch = batch->magic >= 2 && batch->header.partition_leader_epoch >= 0;
+    return batch->base_offset >= recovery->next_offset &&
+           batch->last_offset - seg->base_offset <= INT32_MAX &&
+           (!has_epoch || batch->header.partition_leader_epoch >= recovery->last_epoch);
+}
+
+/* Is there a sound batch anywhere behind the bad one? */
+static enum error find_valid_behind(struct log *log, uint32_t index, int64_t position,
+                                    int64_t offset_min, bool *ret_found)
+{
+    enum error error = E_OK;
+    *ret_found = false;
+    for (uint32_t i = index; error == E_OK && !*ret_found && i < log->segment_count; i++) {
+        struct segment *seg = log->segments[i];
+        struct file *file;
+        error = segment_get_file(&log->home, seg, &file);
+        if (error == E_OK) {
+            error = batch_scan_find_valid(file, i == index ? position + 1 : 0, seg->size,
+                                          offset_min, ret_found);
+            file_unref(file);
+        }
+    }
+    return error;
+}
+
+static enum error judge(struct log *log, struct recovery *recovery, uint32_t index,
+                        int64_t position)
+{
+    const struct log_hints *hints = recovery->hints;
+    if (recovery->next_offset < hints->recovery_point ||
+        recovery->next_offset < hints->high_watermark) {
+        return E_LOCAL_CORRUPT;
+    }
+    if (!hints->machine_restarted) {
+        bool is_found;
+        const enum error error =
+            find_valid_behind(log, index, position, recovery->next_offset, &is_found);
+        if (error != E_OK || is_found) {
+            return error != E_OK ? error : E_LOCAL_CORRUPT;
+        }
+    }
+    recovery->is_cut = true;
+    recovery->cut_segment = index;
+    recovery->cut_position = position;
+    return E_OK;
+}
+
+/* First pass: checksums and order, nothing changes. */
+static enum error check_segment(struct log *log, struct recovery *recovery, uint32_t index)
+{
+    struct segment *seg = log->segments[index];
+    struct file *file;
+    enum error error = segment_get_file(&log->home, seg, &file);
+    if (error != E_OK) {
+        return error;
+    }
+    struct batch_scan scan;
+    struct scanned_batch batch;
+    batch_scan_init(&scan, file, 0, seg->size, SCAN_CHECKSUMS);
+    batch_scan_use_buffer(&scan, recovery->buffer, SCAN_CHECKSUM_BUFFER_SIZE);
+    int64_t good = 0; /* bytes */
+    while ((error = batch_scan_next(&scan, &batch)) == E_OK && is_in_order(recovery, seg, &batch)) {
+        recovery->next_offset = batch.last_offset + 1;
+        if (batch.magic >= 2 && batch.header.partition_leader_epoch > recovery->last_epoch) {
+            recovery->last_epoch = batch.header.partition_leader_epoch;
+        }
+        good = scan.position;
+    }
+    file_unref(file);
+    if (error == E_OK || error == E_LOCAL_TRUNCATED || error == E_LOCAL_CORRUPT) {
+        return judge(log, recovery, index, good);
+    }
+    return error == E_LOCAL_NOT_FOUND ? E_OK : error;
+}
+
+static enum error check_segments(struct log *log, struct recovery *recovery, uint32_t first)
+{
+    enum error error = E_OK;
+    for (uint32_t i = first; error == E_OK && !recovery->is_cut && i < log->segment_count; i++) {
+        struct segment *seg = log->segments[i];
+        if (seg->base_offset < recovery->next_offset) {
+            error = judge(log, recovery, i, 0); /* overlaps the segment before */
+        } else {
+            recovery->next_offset = seg->base_offset;
+            error = check_segment(log, recovery, i);
+        }
+    }
+    return error;
+}
+
+static enum error cut(struct log *log, const struct recovery *recovery)
+{
+    if (!recovery->is_cut) {
+        return E_OK;
+    }
+    uint32_t index = recovery->cut_segment;
+    enum error error = log_delete_segments(log, index + 1, log->segment_count - index - 1);
+    struct segment *seg = log->segments[index];
+    struct file *file;
+    if (error == E_OK) {
+        error = segment_get_file(&log->home, seg, &file);
+    }
+    if (error != E_OK) {
+        return error;
+    }
+    error = log->env->vfs->truncate(file, recovery->cut_position);
+    file_unref(file);
+    seg->size = recovery->cut_position;
+    return error;
+}
+
+/* Second pass over headers: everything that is derived from the batches. */
+static enum error visit_all(struct log *log, struct segment *seg, const struct scanned_batch *batch)
+{
+    enum error error = visit_index(log, seg, batch);
+    if (error == E_OK) {
+        error = note_epoch(log, batch);
+    }
+    return error == E_OK ? log_replay_batch(log, seg, batch, true) : error;
+}
+
+static enum error derive_segment(struct log *log, struct segment *seg)
+{
+    char path[LOG_PATH_SIZE_MAX];
+    segment_file_path(&log->home, seg, SEGMENT_FILE_TRANSACTION_INDEX, path);
+    enum error error = log->env->vfs->unlink(log->env->vfs, path);
+    if (error != E_OK && error != E_LOCAL_NOT_FOUND) {
+        return error;
+    }
+    seg->transaction_index_size = 0;
+    segment_clear_indexes(seg);
+    segment_set_dirty(&log->home, seg, true);
+    error = visit_segment(log, seg, seg->base_offset, INT64_MAX, visit_all);
+    return error == E_OK && seg != log_active(log) ? segment_write_indexes(&log->home, seg) : error;
+}
+
+static enum error derive(struct log *log, uint32_t first)
+{
+    enum error error = log_load_producers(log, log->segments[first]->base_offset);
+    for (uint32_t i = first; error == E_OK && i < log->segment_count; i++) {
+        if (i > first) {
+            error = log_write_snapshot(log, log->segments[i]->base_offset);
+        }
+        if (error == E_OK) {
+            error = derive_segment(log, log->segments[i]);
+        }
+    }
+    return error;
+}
+
+static enum error adopt_flushed(struct log *log, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!segment_adopt_indexes(&log->home, log->segments[i])) {
+            const enum error error = log_rebuild_indexes(log, log->segments[i]);
+            if (error != E_OK) {
+                return error;
+            }
+        }
+    }
+    return E_OK;
+}
+
+enum error log_recover(struct log *log, const struct log_hints *hints)
+{
+    const uint32_t first = log_find_segment(log, hints->recovery_point);
+    struct recovery recovery = {
+        .hints = hints,
+        .next_offset = log->segments[first]->base_offset,
+        .last_epoch = NO_LEADER_EPOCH,
+        .buffer = scan_buffer_new(SCAN_CHECKSUM_BUFFER_SIZE),
+    };
+    if (recovery.buffer == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
+    enum error error = check_segments(log, &recovery, first);
+    free(recovery.buffer);
+    if (error == E_OK && recovery.next_offset < hints->high_watermark) {
+        error = E_LOCAL_CORRUPT; /* what was promised is not there */
+    }
+    if (error == E_OK) {
+        error = cut(log, &recovery);
+    }
+    if (error == E_OK) {
+        error = adopt_flushed(log, first);
+    }
+    if (error == E_OK) {
+        leader_epochs_truncate(&log->epochs, recovery.next_offset);
+        log_drop_snapshots_above(log, recovery.next_offset);
+        error = derive(log, first);
+    }
+    if (error == E_OK) {
+        const int64_t end = recovery.next_offset;
+        log->next_offset = end;
+        offset_store(&log->end, end);
+        offset_store(&log->flushed, hints->recovery_point < end ? hints->recovery_point : end);
+    }
+    return error;
+}
