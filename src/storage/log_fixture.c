@@ -225,8 +225,8 @@ struct append fixture_append_marker(struct log_fixture *fixture, int64_t produce
                                     int16_t producer_epoch, bool is_commit)
 {
     size_t size;
-    uint8_t *data = fixture_marker(producer_id, producer_epoch, is_commit, 0,
-                                   fixture->clock.now_ms, &size);
+    uint8_t *data =
+        fixture_marker(producer_id, producer_epoch, is_commit, 0, fixture->clock.now_ms, &size);
     return append_now(fixture, data, size, APPEND_FROM_COORDINATOR);
 }
 
@@ -234,8 +234,8 @@ void fixture_fill(struct log_fixture *fixture, int32_t batch_count, int32_t coun
                   int32_t value_size)
 {
     for (int32_t i = 0; i < batch_count; i++) {
-        const struct append append = fixture_append(
-            fixture, &(struct batch_spec){.count = count, .value_size = value_size});
+        const struct append append =
+            fixture_append(fixture, &(struct batch_spec){.count = count, .value_size = value_size});
         check(append.error == E_OK);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "io/clock.h"
 #include "record/build.h"
+#include "record/inflate.h"
 #include "storage/file_cache.h"
 #include "storage/log.h"
 
@@ -37,10 +38,10 @@ void fixture_close(struct log_fixture *fixture);
 void fixture_crash(struct log_fixture *fixture);
 
 struct batch_spec {
-    int32_t count;         /* records; 0: 1 */
-    int32_t value_size;    /* bytes of each value */
-    int64_t timestamp;     /* of the first record; each further one 1 ms later. 0: the clock's */
-    int64_t producer_id;   /* with producer_epoch and base_sequence, when is_idempotent */
+    int32_t count;       /* records; 0: 1 */
+    int32_t value_size;  /* bytes of each value */
+    int64_t timestamp;   /* of the first record; each further one 1 ms later. 0: the clock's */
+    int64_t producer_id; /* with producer_epoch and base_sequence, when is_idempotent */
     int32_t base_sequence;
     int16_t producer_epoch;
     bool is_idempotent;
@@ -50,7 +51,8 @@ struct batch_spec {
 };
 
 /* The bytes of a batch from a producer, malloc'ed. */
-uint8_t *fixture_batch(struct log_fixture *fixture, const struct batch_spec *spec, size_t *ret_size);
+uint8_t *fixture_batch(struct log_fixture *fixture, const struct batch_spec *spec,
+                       size_t *ret_size);
 /* A control batch that ends a transaction, malloc'ed. */
 uint8_t *fixture_marker(int64_t producer_id, int16_t producer_epoch, bool is_commit,
                         int32_t coordinator_epoch, int64_t timestamp, size_t *ret_size);
