@@ -28,6 +28,7 @@ void address_counts_done(struct address_counts *counts)
     (void)pthread_mutex_destroy(&counts->lock);
 }
 
+/* Locks: held, for a table that grows writes its seed again. */
 static uint64_t hash_of(const struct address_counts *counts, const struct socket_address *address)
 {
     return hash_bytes(slice_of(address->ip, sizeof(address->ip)), counts->table.seed);
@@ -68,13 +69,14 @@ static enum error add_first(struct address_counts *counts, uint64_t hash,
 enum error address_counts_add(struct address_counts *counts, const struct socket_address *address,
                               uint32_t count_max)
 {
-    const uint64_t hash = hash_of(counts, address);
     struct address_count *found;
     enum error error = E_OK;
+    uint64_t hash;
     if (count_max == 0) {
         return E_LOCAL_LIMIT;
     }
     (void)pthread_mutex_lock(&counts->lock);
+    hash = hash_of(counts, address);
     found = find(counts, hash, address);
     if (found == NULL) {
         error = add_first(counts, hash, address);
@@ -89,10 +91,9 @@ enum error address_counts_add(struct address_counts *counts, const struct socket
 
 void address_counts_remove(struct address_counts *counts, const struct socket_address *address)
 {
-    const uint64_t hash = hash_of(counts, address);
     struct address_count *found;
     (void)pthread_mutex_lock(&counts->lock);
-    found = find(counts, hash, address);
+    found = find(counts, hash_of(counts, address), address);
     check(found != NULL);
     if (--found->count == 0) {
         hash_table_remove(&counts->table, &found->node);
