@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 enum {
     EVENT_COUNT_MAX = 256, /* per turn; the rest is reported in the next one */
     NS_PER_MS = 1000000,
+    CLOCK_READ_WAIT_NS = 1000 * NS_PER_MS,
 };
 
 struct loop {
@@ -150,12 +152,10 @@ void loop_stop(struct loop *loop)
 
 static bool has_deferred(const struct loop *loop)
 {
-    for (int phase = 0; phase < PHASE_COUNT; phase++) {
-        if (!list_is_empty(&loop->deferred[phase])) {
-            return true;
-        }
-    }
-    return false;
+    static_assert(PHASE_COUNT == 3, "all of them");
+    return !list_is_empty(&loop->deferred[PHASE_WRITE]) ||
+           !list_is_empty(&loop->deferred[PHASE_COMPLETE]) ||
+           !list_is_empty(&loop->deferred[PHASE_SEND]);
 }
 
 /* How long epoll may wait: milliseconds rounded up, -1 for ever. */
@@ -169,7 +169,10 @@ static int wait_ms(struct loop *loop, int limit_ms)
     if (next_ns == INT64_MAX) {
         return limit_ms;
     }
-    wait = next_ns - loop->clock->monotonic_ns(loop->clock);
+    wait = next_ns - loop->now_ns;
+    if (wait < CLOCK_READ_WAIT_NS) { /* else what this turn has taken does not matter */
+        wait = next_ns - loop->clock->monotonic_ns(loop->clock);
+    }
     if (wait <= 0) {
         return 0;
     }
@@ -201,19 +204,15 @@ static void turn_wait(struct loop *loop, int limit_ms)
     loop->now_ms = -1;
 }
 
+static_assert((int)WATCH_READ == (int)EPOLLIN, "epoll's bits");
+static_assert((int)WATCH_WRITE == (int)EPOLLOUT, "epoll's bits");
+static_assert((int)WATCH_HANGUP == (int)EPOLLHUP, "epoll's bits");
+
+/* An error is a hang-up too: the next call on the descriptor says which. */
 static unsigned watch_events_of(uint32_t epoll_events)
 {
-    unsigned events = 0;
-    if ((epoll_events & EPOLLIN) != 0) {
-        events |= WATCH_READ;
-    }
-    if ((epoll_events & EPOLLOUT) != 0) {
-        events |= WATCH_WRITE;
-    }
-    if ((epoll_events & (EPOLLHUP | EPOLLERR)) != 0) {
-        events |= WATCH_HANGUP;
-    }
-    return events;
+    const unsigned hangup = (epoll_events & EPOLLERR) != 0 ? WATCH_HANGUP : 0U;
+    return (epoll_events & (WATCH_READ | WATCH_WRITE | WATCH_HANGUP)) | hangup;
 }
 
 static void turn_events(struct loop *loop)
@@ -270,14 +269,7 @@ void loop_run(struct loop *loop)
 
 static uint32_t epoll_events_of(unsigned events)
 {
-    uint32_t wanted = 0;
-    if ((events & WATCH_READ) != 0) {
-        wanted |= EPOLLIN;
-    }
-    if ((events & WATCH_WRITE) != 0) {
-        wanted |= EPOLLOUT;
-    }
-    return wanted;
+    return events & (WATCH_READ | WATCH_WRITE);
 }
 
 enum error watch_add(struct loop *loop, struct watch *watch)

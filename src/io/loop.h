@@ -49,10 +49,10 @@ int64_t loop_now_ms(struct loop *loop);
 
 /* --- descriptors --- */
 
-enum watch_events {
-    WATCH_READ = 1 << 0,
-    WATCH_WRITE = 1 << 1,
-    WATCH_HANGUP = 1 << 2, /* reported always */
+enum watch_events { /* epoll's own bits */
+                    WATCH_READ = 0x01,
+                    WATCH_WRITE = 0x04,
+                    WATCH_HANGUP = 0x10, /* reported always */
 };
 
 struct watch {

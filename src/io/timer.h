@@ -35,8 +35,10 @@ struct timer {
 };
 
 struct timer_wheel {
-    uint64_t tick; /* everything up to and including it has been taken out of the slots */
+    uint64_t tick;   /* everything up to and including it has been taken out of the slots */
+    int64_t next_ns; /* as timer_wheel_next_ns */
     struct list expired;
+    uint32_t used_levels;             /* one bit for each level that has a used slot */
     uint64_t used[TIMER_LEVEL_COUNT]; /* one bit for each slot that is not empty */
     struct list slots[TIMER_LEVEL_COUNT][TIMER_SLOT_COUNT];
 };
@@ -50,6 +52,10 @@ void timer_wheel_stop(struct timer_wheel *wheel, struct timer *timer);
 /* Calls on_expire of all timers whose deadline has come, in no particular order. What they start
  * fires at the next call at the earliest. */
 void timer_wheel_expire(struct timer_wheel *wheel, int64_t now_ns);
-/* When timer_wheel_expire should be called next: monotonic ns, INT64_MAX for never, now or earlier
- * for at once. May be before the first deadline (a slot of a higher level opens), never after. */
-int64_t timer_wheel_next_ns(const struct timer_wheel *wheel);
+/* When timer_wheel_expire has something to do next: monotonic ns, INT64_MAX for never, now or
+ * earlier for at once. May be before the first deadline (a slot of a higher level opens), never
+ * after. */
+static inline int64_t timer_wheel_next_ns(const struct timer_wheel *wheel)
+{
+    return wheel->next_ns;
+}
