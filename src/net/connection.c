@@ -41,6 +41,8 @@ static void free_when_unused(struct connection *conn)
 static void on_turn_end(struct deferred *deferred)
 {
     struct connection *conn = container_of(deferred, struct connection, turn_end);
+    /* In most turns receive_ready has settled all. */
+    const bool is_settled = !conn->is_frame_held && (conn->watch.events & WATCH_READ) != 0;
     if (conn->is_frame_held) {
         receive_deliver(conn); /* so that one send takes these answers too */
     }
@@ -49,7 +51,9 @@ static void on_turn_end(struct deferred *deferred)
         if (conn->is_frame_held) {
             receive_deliver(conn);
         }
-        receive_settle(conn);
+        if (!is_settled) {
+            receive_settle(conn);
+        }
     }
     if (conn->state != CONNECTION_CLOSED) {
         close_when_drained(conn);

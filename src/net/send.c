@@ -8,7 +8,7 @@
 
 enum {
     SIZE_FIELD_SIZE = sizeof(((struct request *)NULL)->size_field),
-    GATHER_COUNT_MAX = 256, /* pieces of one sendmsg; PIPELINE_COUNT_MAX small answers are 128 */
+    GATHER_COUNT_MAX = 2 * PIPELINE_COUNT_MAX, /* pieces of one sendmsg: small answers have two */
     /* Below it a range is read into the scratch buffer and sent together with its neighbours: one
      * pread is cheaper than sendfile and the sendmsg that must go before it. */
     SEND_FILE_SIZE_MIN = 8 * 1024,
