@@ -45,7 +45,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void append_message(struct byte_vector *set, const struct message *message)
+static void append_message(struct byte_vector *set, const struct old_message *message)
 {
     const size_t size = message_encoded_size(message);
     assert_int_equal(byte_vector_reserve(set, size), E_OK);
@@ -54,9 +54,9 @@ static void append_message(struct byte_vector *set, const struct message *messag
 }
 
 /* Message i of a set: key "k", value "v", and a timestamp that rises. */
-static struct message plain_message(int8_t magic, int64_t offset, int64_t i)
+static struct old_message plain_message(int8_t magic, int64_t offset, int64_t i)
 {
-    return (struct message){
+    return (struct old_message){
         .offset = offset,
         .timestamp = NOW + i,
         .key = i % 3 == 0 ? SLICE_NULL : SLICE("k"),
@@ -78,14 +78,14 @@ static void append_wrapper(struct fixture *f, const struct wrapping *w)
     struct byte_vector inner = {0};
     struct byte_vector block = {0};
     for (int64_t i = 0; i < w->count; i++) {
-        const struct message message = plain_message(w->magic, w->inner_offset + i, i);
+        const struct old_message message = plain_message(w->magic, w->inner_offset + i, i);
         append_message(&inner, &message);
     }
     const struct deflate_options options = {
         .codec = w->codec, .level = CODEC_LEVEL_DEFAULT, .magic = w->magic};
     assert_int_equal(
         deflate_append(&f->deflate, &options, slice_of(inner.data, inner.size), &block), E_OK);
-    const struct message wrapper = {
+    const struct old_message wrapper = {
         .offset = w->offset,
         .timestamp = NOW + w->count - 1,
         .value = slice_of(block.data, block.size),
@@ -111,7 +111,7 @@ static void assert_records(struct fixture *f, struct slice batch, int8_t magic, 
     assert_int_equal(record_iterator_open(&it, &f->scratch, &source), E_OK);
     int64_t i = 0;
     for (; record_iterator_next(&it, &record); i++) {
-        const struct message message = plain_message(magic, 0, i);
+        const struct old_message message = plain_message(magic, 0, i);
         assert_int_equal(record.offset, i);
         assert_int_equal(record.timestamp, magic == 0 ? NO_TIMESTAMP : message.timestamp);
         assert_true(slice_equal(record.key, message.key));
@@ -144,7 +144,7 @@ static void test_plain_set_becomes_one_batch(void **state)
         struct slice batch;
         f->set.size = 0;
         for (int64_t i = 0; i < 9; i++) {
-            const struct message message = plain_message(magic, i, i);
+            const struct old_message message = plain_message(magic, i, i);
             append_message(&f->set, &message);
         }
         assert_int_equal(convert(f, &batch), E_OK);
@@ -236,7 +236,7 @@ static void test_log_append_time_of_a_wrapper(void **state)
     struct record_iterator it;
     struct record record;
     append_wrapper(f, &(struct wrapping){.magic = 1, .codec = CODEC_GZIP, .offset = 1, .count = 2});
-    struct message wrapper;
+    struct old_message wrapper;
     assert_int_equal(message_decode(slice_of(f->set.data, f->set.size), &wrapper), E_OK);
     uint8_t bytes[400];
     wrapper.is_log_append_time = true;
@@ -256,7 +256,7 @@ static void test_refused_sets(void **state)
     struct slice batch;
     assert_int_equal(convert(f, &batch), E_INVALID_RECORD); /* nothing */
 
-    const struct message message = plain_message(1, 0, 1);
+    const struct old_message message = plain_message(1, 0, 1);
     append_message(&f->set, &message);
     f->set.size--;
     assert_int_equal(convert(f, &batch), E_CORRUPT_MESSAGE); /* cut off */
@@ -281,7 +281,7 @@ static enum error convert_wrapped(struct fixture *f, struct slice inner)
     const struct deflate_options options = {
         .codec = CODEC_GZIP, .level = CODEC_LEVEL_DEFAULT, .magic = 1};
     assert_int_equal(deflate_append(&f->deflate, &options, inner, &block), E_OK);
-    const struct message wrapper = {
+    const struct old_message wrapper = {
         .value = slice_of(block.data, block.size), .codec = CODEC_GZIP, .magic = 1};
     f->set.size = 0;
     append_message(&f->set, &wrapper);
@@ -293,7 +293,7 @@ static void test_refused_inner_messages(void **state)
 {
     struct fixture *f = *state;
     uint8_t inner[256];
-    struct message message = plain_message(1, 0, 1);
+    struct old_message message = plain_message(1, 0, 1);
     const size_t size = (size_t)(message_encode(&message, inner) - inner);
     assert_int_equal(convert_wrapped(f, slice_of(inner, size)), E_OK);
     assert_int_equal(convert_wrapped(f, slice_of(inner, size - 1)), E_CORRUPT_MESSAGE);
@@ -335,7 +335,7 @@ static void test_recompress_keeps_everything_else(void **state)
             header.base_sequence = 70;
             batch_builder_start(&other, &header, CODEC_LEVEL_DEFAULT);
             for (int64_t i = 0; i < 300; i++) {
-                const struct message message = plain_message(1, i, i);
+                const struct old_message message = plain_message(1, i, i);
                 const struct record record = {.offset = i,
                                               .timestamp = message.timestamp,
                                               .key = message.key,

@@ -53,7 +53,7 @@ enum error batch_offsets(struct slice batch, struct offset_range *ret_range)
 /* ---- Inner messages of magic 0 and 1 ---- */
 
 /* The next message in the window, whole. E_LOCAL_NOT_FOUND: the end. */
-static enum error inner_next(struct record_iterator *it, struct message *ret_message)
+static enum error inner_next(struct record_iterator *it, struct old_message *ret_message)
 {
     enum error error = inflate_fill(&it->stream, BATCH_PREFIX_AND_MAGIC_SIZE);
     if (error != E_OK) {
@@ -74,7 +74,7 @@ static enum error inner_next(struct record_iterator *it, struct message *ret_mes
         return error;
     }
     const struct slice bytes = slice_of(it->stream.next, inflate_available(&it->stream));
-    struct message message;
+    struct old_message message;
     error = message_decode(bytes, &message);
     if (error != E_OK || message.magic != it->magic || message.codec != CODEC_NONE) {
         return E_CORRUPT_MESSAGE; /* cut off, of another magic, or a wrapper in a wrapper */
@@ -104,7 +104,7 @@ static enum error open_wrapper_stream(struct record_iterator *it, struct inflate
 static enum error find_wrapper_base(struct record_iterator *it, struct inflate_scratch *scratch,
                                     size_t size_max)
 {
-    struct message message = {0};
+    struct old_message message = {0};
     enum error error = open_wrapper_stream(it, scratch, size_max);
     if (error != E_OK) {
         return error;
@@ -127,7 +127,7 @@ static enum error find_wrapper_base(struct record_iterator *it, struct inflate_s
 static enum error open_message(struct record_iterator *it, struct inflate_scratch *scratch,
                                const struct record_source *source)
 {
-    struct message *wrapper = &it->wrapper;
+    struct old_message *wrapper = &it->wrapper;
     enum error error = message_decode(source->batch, wrapper);
     if (error != E_OK) {
         return error;
@@ -153,7 +153,7 @@ static enum error open_message(struct record_iterator *it, struct inflate_scratc
     return open_wrapper_stream(it, scratch, source->size_max);
 }
 
-static void record_from_message(const struct message *message, struct record *record)
+static void record_from_message(const struct old_message *message, struct record *record)
 {
     *record = (struct record){
         .offset = message->offset,
@@ -166,7 +166,7 @@ static void record_from_message(const struct message *message, struct record *re
 
 static enum error next_message(struct record_iterator *it, struct record *record)
 {
-    struct message message;
+    struct old_message message;
     if (it->is_single) {
         if (it->left == 0) {
             return E_LOCAL_NOT_FOUND;
@@ -317,12 +317,11 @@ enum error record_iterator_close(struct record_iterator *it)
 }
 
 enum error batch_find_timestamp(struct inflate_scratch *scratch, const struct record_source *source,
-                                const struct timestamp_offset *query,
-                                struct timestamp_offset *ret_found)
+                                const struct record_time *query, struct record_time *ret_found)
 {
     struct record_iterator it;
     struct record record;
-    struct timestamp_offset found = {.timestamp = NO_TIMESTAMP, .offset = -1};
+    struct record_time found = {.timestamp = NO_TIMESTAMP, .offset = -1};
     enum error error = record_iterator_open(&it, scratch, source);
     if (error != E_OK) {
         return error;
@@ -343,11 +342,11 @@ enum error batch_find_timestamp(struct inflate_scratch *scratch, const struct re
 
 enum error batch_find_max_timestamp(struct inflate_scratch *scratch,
                                     const struct record_source *source,
-                                    struct timestamp_offset *ret_found)
+                                    struct record_time *ret_found)
 {
     struct record_iterator it;
     struct record record;
-    struct timestamp_offset found = {.timestamp = NO_TIMESTAMP, .offset = -1};
+    struct record_time found = {.timestamp = NO_TIMESTAMP, .offset = -1};
     enum error error = record_iterator_open(&it, scratch, source);
     if (error != E_OK) {
         return error;

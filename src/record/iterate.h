@@ -55,7 +55,7 @@ struct record_source {
 struct record_iterator {
     struct inflate_stream stream;
     struct record_base base;
-    struct message wrapper; /* magic 0 and 1 */
+    struct old_message wrapper; /* magic 0 and 1 */
     enum error error;
     int64_t last_offset;
     int64_t next_offset_min; /* offsets rise */
@@ -92,7 +92,7 @@ bool record_iterator_next(struct record_iterator *it, struct record *ret_record)
 NODISCARD enum error record_iterator_close(struct record_iterator *it);
 
 /* A record's place in time. */
-struct timestamp_offset {
+struct record_time {
     int64_t timestamp; /* ms; -1 none */
     int64_t offset;    /* -1 none */
 };
@@ -103,10 +103,10 @@ struct timestamp_offset {
  */
 NODISCARD enum error batch_find_timestamp(struct inflate_scratch *scratch,
                                           const struct record_source *source,
-                                          const struct timestamp_offset *query,
-                                          struct timestamp_offset *ret_found);
+                                          const struct record_time *query,
+                                          struct record_time *ret_found);
 
 /* The largest timestamp of the batch's records and the first record that has it. */
 NODISCARD enum error batch_find_max_timestamp(struct inflate_scratch *scratch,
                                               const struct record_source *source,
-                                              struct timestamp_offset *ret_found);
+                                              struct record_time *ret_found);

@@ -450,11 +450,11 @@ static void test_lookup_by_timestamp(void **state)
 {
     struct batch_builder builder = {0};
     struct inflate_scratch scratch = {0};
-    struct timestamp_offset found;
+    struct record_time found;
     (void)state;
     struct record_source source = {.batch = build_three(&builder, CODEC_LZ4)};
     static const struct {
-        struct timestamp_offset query;
+        struct record_time query;
         int64_t offset;
     } cases[] = {{{0, 0}, 100},      {{1000, 0}, 100}, {{1001, 0}, 102},
                  {{3000, 103}, 104}, {{3001, 0}, -1},  {{0, 105}, -1}};

@@ -29,7 +29,7 @@ static const uint8_t *field_read(const uint8_t *p, const uint8_t *end, struct sl
     return p + size;
 }
 
-enum error message_decode(struct slice bytes, struct message *ret_message)
+enum error message_decode(struct slice bytes, struct old_message *ret_message)
 {
     if (bytes.size < BATCH_PREFIX_AND_MAGIC_SIZE) {
         return E_LOCAL_TRUNCATED;
@@ -47,7 +47,7 @@ enum error message_decode(struct slice bytes, struct message *ret_message)
     if ((attributes & CODEC_MASK) > CODEC_LZ4) { /* zstd came with magic 2 (KIP-110) */
         return E_CORRUPT_MESSAGE;
     }
-    struct message message = {
+    struct old_message message = {
         .offset = batch_base_offset(bytes.data),
         .timestamp = NO_TIMESTAMP,
         .size = (size_t)size,
@@ -78,12 +78,12 @@ static uint32_t crc32_ieee(const uint8_t *p, size_t size)
     return (uint32_t)crc32(0, p, (uInt)size);
 }
 
-bool message_crc_matches(struct slice bytes, const struct message *message)
+bool message_crc_matches(struct slice bytes, const struct old_message *message)
 {
     return crc32_ieee(bytes.data + MESSAGE_MAGIC, message->size - MESSAGE_MAGIC) == message->crc;
 }
 
-size_t message_encoded_size(const struct message *message)
+size_t message_encoded_size(const struct old_message *message)
 {
     return (message->magic == 0 ? MESSAGE_OVERHEAD_MAGIC_0 : MESSAGE_OVERHEAD_MAGIC_1) +
            message->key.size + message->value.size;
@@ -99,7 +99,7 @@ static uint8_t *field_write(uint8_t *p, struct slice bytes)
     return p + bytes.size;
 }
 
-uint8_t *message_encode(const struct message *message, uint8_t *p)
+uint8_t *message_encode(const struct old_message *message, uint8_t *p)
 {
     const size_t size = message_encoded_size(message);
     uint8_t *start = p;

@@ -33,7 +33,7 @@ enum {
     MESSAGE_OVERHEAD_MAGIC_1 = 34,
 };
 
-struct message {
+struct old_message {
     int64_t offset;
     int64_t timestamp; /* ms; -1 in magic 0 */
     struct slice key;
@@ -51,12 +51,12 @@ struct message {
  * Errors: E_LOCAL_TRUNCATED  fewer bytes than it says.
  *         E_CORRUPT_MESSAGE  sizes contradict, unknown magic or codec. The CRC is not looked at.
  */
-NODISCARD enum error message_decode(struct slice bytes, struct message *ret_message);
+NODISCARD enum error message_decode(struct slice bytes, struct old_message *ret_message);
 
 /* bytes start with the whole message. */
-bool message_crc_matches(struct slice bytes, const struct message *message);
+bool message_crc_matches(struct slice bytes, const struct old_message *message);
 
 /* Bytes that message_encode() needs for magic, key and value of message. */
-size_t message_encoded_size(const struct message *message);
+size_t message_encoded_size(const struct old_message *message);
 /* Writes the message (size and crc are computed) and returns the position behind it. */
-uint8_t *message_encode(const struct message *message, uint8_t *p);
+uint8_t *message_encode(const struct old_message *message, uint8_t *p);
