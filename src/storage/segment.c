@@ -139,7 +139,15 @@ enum error segment_write_indexes(struct segment_home *home, struct segment *seg)
     return error;
 }
 
-static enum error load_first_timestamp(struct segment_home *home, struct segment *seg)
+struct time_values {
+    int64_t first_timestamp;
+    int64_t max_timestamp;
+    int64_t max_timestamp_offset;
+    int64_t time_index_last;
+};
+
+static enum error read_first_timestamp(struct segment_home *home, struct segment *seg,
+                                       int64_t *ret_timestamp)
 {
     uint8_t buffer[SCAN_LOOKUP_BUFFER_SIZE];
     struct batch_scan scan;
@@ -154,7 +162,27 @@ static enum error load_first_timestamp(struct segment_home *home, struct segment
     error = batch_scan_next(&scan, &batch);
     file_unref(file);
     if (error == E_OK) {
-        seg->first_timestamp = batch.max_timestamp;
+        *ret_timestamp = batch.max_timestamp;
+    }
+    return error;
+}
+
+/* The last entry of the time index; nothing is changed when there is none. */
+static enum error read_last_time(struct segment_home *home, struct segment *seg,
+                                 struct time_values *values)
+{
+    const uint32_t count = sparse_index_count(&seg->time_index);
+    if (count == 0) {
+        return E_OK;
+    }
+    char path[LOG_PATH_SIZE_MAX];
+    uint8_t entry[TIME_INDEX_ENTRY_SIZE];
+    segment_file_path(home, seg, SEGMENT_FILE_TIME_INDEX, path);
+    const enum error error = sparse_index_get(&seg->time_index, home->vfs, path, count - 1, entry);
+    if (error == E_OK) {
+        values->max_timestamp = (int64_t)be64_load(entry);
+        values->max_timestamp_offset = seg->base_offset + (int32_t)be32_load(entry + 8);
+        values->time_index_last = values->max_timestamp;
     }
     return error;
 }
@@ -164,24 +192,44 @@ enum error segment_load_times(struct segment_home *home, struct segment *seg)
     if (seg->is_time_known) {
         return E_OK;
     }
-    const uint32_t count = sparse_index_count(&seg->time_index);
-    enum error error = E_OK;
-    if (count > 0) {
-        char path[LOG_PATH_SIZE_MAX];
-        uint8_t entry[TIME_INDEX_ENTRY_SIZE];
-        segment_file_path(home, seg, SEGMENT_FILE_TIME_INDEX, path);
-        error = sparse_index_get(&seg->time_index, home->vfs, path, count - 1, entry);
-        if (error != E_OK) {
-            return error;
-        }
-        seg->max_timestamp = (int64_t)be64_load(entry);
-        seg->max_timestamp_offset = seg->base_offset + (int32_t)be32_load(entry + 8);
-        seg->time_index_last = seg->max_timestamp;
+    struct time_values values = {NO_TIMESTAMP, NO_TIMESTAMP, -1, NO_TIMESTAMP};
+    enum error error = read_last_time(home, seg, &values);
+    if (error == E_OK && seg->size > 0) {
+        error = read_first_timestamp(home, seg, &values.first_timestamp);
     }
-    if (seg->size > 0) {
-        error = load_first_timestamp(home, seg);
+    if (error != E_OK) {
+        return error;
     }
-    seg->is_time_known = error == E_OK;
+    pthread_mutex_lock(&home->lock);
+    seg->first_timestamp = values.first_timestamp;
+    seg->max_timestamp = values.max_timestamp;
+    seg->max_timestamp_offset = values.max_timestamp_offset;
+    seg->time_index_last = values.time_index_last;
+    seg->is_time_known = true;
+    pthread_mutex_unlock(&home->lock);
+    return E_OK;
+}
+
+enum error segment_max_timestamp(struct segment_home *home, struct segment *seg,
+                                 int64_t *ret_timestamp)
+{
+    pthread_mutex_lock(&home->lock);
+    const bool is_known = seg->is_time_known;
+    const int64_t timestamp = seg->max_timestamp;
+    const uint32_t count = seg->time_index.disk_count; /* no tail while it is not known */
+    pthread_mutex_unlock(&home->lock);
+    if (is_known || count == 0) {
+        *ret_timestamp = timestamp;
+        return E_OK;
+    }
+    const struct sparse_index on_disk = {.disk_count = count, .entry_size = TIME_INDEX_ENTRY_SIZE};
+    char path[LOG_PATH_SIZE_MAX];
+    uint8_t entry[TIME_INDEX_ENTRY_SIZE];
+    segment_file_path(home, seg, SEGMENT_FILE_TIME_INDEX, path);
+    const enum error error = sparse_index_get(&on_disk, home->vfs, path, count - 1, entry);
+    if (error == E_OK) {
+        *ret_timestamp = (int64_t)be64_load(entry);
+    }
     return error;
 }
 
@@ -391,6 +439,45 @@ static enum error keep_time_entries(struct segment_home *home, struct segment *s
     return E_OK;
 }
 
+/* Times of what is left: the entries of the time index, and the batches behind the last one. */
+static enum error reload_times(struct segment_home *home, struct segment *seg, struct file *file)
+{
+    uint8_t buffer[SCAN_LOOKUP_BUFFER_SIZE];
+    struct time_values values = {NO_TIMESTAMP, NO_TIMESTAMP, -1, NO_TIMESTAMP};
+    int64_t position = 0;
+    int64_t first = 0;
+    enum error error = read_last_time(home, seg, &values);
+    if (error == E_OK && values.max_timestamp_offset >= 0) {
+        error = segment_lookup_offset(home, seg, values.max_timestamp_offset, &position);
+    }
+    first = position;
+    struct batch_scan scan;
+    struct scanned_batch batch;
+    batch_scan_init(&scan, file, position, seg->size, SCAN_HEADERS);
+    batch_scan_use_buffer(&scan, buffer, sizeof(buffer));
+    while (error == E_OK && (error = batch_scan_next(&scan, &batch)) == E_OK) {
+        if (batch.max_timestamp > values.max_timestamp) {
+            values.max_timestamp = batch.max_timestamp;
+            values.max_timestamp_offset = batch.last_offset;
+        }
+    }
+    error = error == E_LOCAL_NOT_FOUND ? E_OK : error;
+    if (error == E_OK && seg->size > 0) {
+        error = read_first_timestamp(home, seg, &values.first_timestamp);
+    }
+    if (error == E_OK) {
+        pthread_mutex_lock(&home->lock);
+        seg->first_timestamp = values.first_timestamp;
+        seg->max_timestamp = values.max_timestamp;
+        seg->max_timestamp_offset = values.max_timestamp_offset;
+        seg->time_index_last = values.time_index_last;
+        seg->bytes_since_index_entry = seg->size - first;
+        seg->is_time_known = true;
+        pthread_mutex_unlock(&home->lock);
+    }
+    return error;
+}
+
 enum error segment_truncate(struct segment_home *home, struct segment *seg, int64_t position,
                             int64_t offset)
 {
@@ -404,20 +491,17 @@ enum error segment_truncate(struct segment_home *home, struct segment *seg, int6
     seg->size = position;
     pthread_mutex_unlock(&home->lock);
     error = home->vfs->truncate(file, position);
-    file_unref(file);
     if (error == E_OK) {
         error = keep_offset_entries(home, seg, position);
     }
     if (error == E_OK) {
         error = keep_time_entries(home, seg, offset);
     }
-    seg->first_timestamp = NO_TIMESTAMP;
-    seg->max_timestamp = NO_TIMESTAMP;
-    seg->max_timestamp_offset = -1;
-    seg->time_index_last = NO_TIMESTAMP;
-    seg->bytes_since_index_entry = 0;
+    if (error == E_OK) {
+        error = reload_times(home, seg, file);
+    }
+    file_unref(file);
     seg->allocated_size = 0;
     seg->written_back = seg->written_back < position ? seg->written_back : position;
-    seg->is_time_known = false;
     return error;
 }

@@ -120,6 +120,9 @@ NODISCARD enum error segment_locate(struct segment_home *home, struct segment *s
 /* Where to begin to look for an offset: the position of the last index entry <= offset, or 0. */
 NODISCARD enum error segment_lookup_offset(struct segment_home *home, struct segment *seg,
                                            int64_t offset, int64_t *ret_position);
+/* The largest timestamp of its batches; -1: none. */
+NODISCARD enum error segment_max_timestamp(struct segment_home *home, struct segment *seg,
+                                           int64_t *ret_timestamp);
 /* The offset below which no record has a timestamp >= timestamp, by the time index. */
 NODISCARD enum error segment_lookup_time(struct segment_home *home, struct segment *seg,
                                          int64_t timestamp, int64_t *ret_offset);
