@@ -9,8 +9,9 @@
 enum {
     SIZE_FIELD_SIZE = sizeof(((struct request *)NULL)->size_field),
     GATHER_COUNT_MAX = 2 * PIPELINE_COUNT_MAX, /* pieces of one sendmsg: small answers have two */
-    /* Below it a range is read into the scratch buffer and sent together with its neighbours: one
-     * pread is cheaper than sendfile and the sendmsg that must go before it. */
+    /* Below it a range is read into the scratch buffer and sent together with its neighbours.
+     * Measured on loopback, CPU of the sender per range: 4 KiB 2.5-3.3 us against 3.3-3.8 for the
+     * sendmsg and the sendfile that it saves; 8 to 16 KiB equal; sendfile wins from 32 KiB. */
     SEND_FILE_SIZE_MIN = 8 * 1024,
     NS_PER_MS = 1000000,
 };
