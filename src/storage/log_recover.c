@@ -509,7 +509,7 @@ enum error log_recover(struct log *log, const struct log_hints *hints)
         error = adopt_flushed(log, first);
     }
     if (error == E_OK) {
-        leader_epochs_truncate(&log->epochs, recovery.next_offset);
+        leader_epochs_truncate(&log->epochs, recovery.next_offset + 1);
         log_drop_snapshots_above(log, recovery.next_offset);
         error = derive(log, first);
     }
