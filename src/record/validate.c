@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/validate.h"
 
-#include "record/lz4_quirk.h"
-#include "record/walk.h"
+#include "record/lz4_quirk_private.h"
+#include "record/walk_private.h"
 
 /* The walk over the records of one batch. Rules are turned into plain numbers once, so that each
  * record costs a few comparisons. */
