@@ -33,7 +33,8 @@ static bool protocol_find(struct slice name, enum security_protocol *ret_protoco
     return false;
 }
 
-const struct listener *listeners_find(const struct listener *items, size_t count, const char *name)
+const struct listener_address *listeners_find(const struct listener_address *items, size_t count,
+                                              const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcasecmp(items[i].name, name) == 0) {
@@ -143,7 +144,8 @@ static bool parse_host(struct slice text, struct slice *ret_host)
 }
 
 /* NAME://host:port. */
-static bool parse_listener(struct parser *parser, struct slice text, struct listener *listener)
+static bool parse_listener(struct parser *parser, struct slice text,
+                           struct listener_address *listener)
 {
     size_t name_size = 0;
     while (name_size < text.size && text.data[name_size] != ':') {
@@ -171,9 +173,10 @@ static bool parse_listener(struct parser *parser, struct slice text, struct list
 }
 
 static void check_duplicates(struct parser *parser, const char *setting,
-                             const struct listener *items, size_t count, bool is_port_unique)
+                             const struct listener_address *items, size_t count,
+                             bool is_port_unique)
 {
-    const struct listener *last = &items[count - 1];
+    const struct listener_address *last = &items[count - 1];
     for (size_t i = 0; i + 1 < count; i++) {
         if (strcmp(items[i].name, last->name) == 0) {
             diagnoses_add(parser->diagnoses, DIAGNOSIS_ERROR,
@@ -205,12 +208,13 @@ static bool is_controller_listener(const struct parser *parser, const char *name
     return false;
 }
 
-static void parse_list(struct parser *parser, enum setting_id id, struct listener **ret_items,
-                       size_t *ret_count)
+static void parse_list(struct parser *parser, enum setting_id id,
+                       struct listener_address **ret_items, size_t *ret_count)
 {
     const char *setting = setting_get(id)->name;
     struct slice rest = slice_from_string(settings_text(parser->settings, id));
-    struct listener *items = ARENA_NEW_ARRAY(parser->arena, struct listener, LISTENER_COUNT_MAX);
+    struct listener_address *items =
+        ARENA_NEW_ARRAY(parser->arena, struct listener_address, LISTENER_COUNT_MAX);
     if (items == NULL) {
         parser->is_out_of_memory = true;
         return;
@@ -279,7 +283,7 @@ static void check_map(struct parser *parser)
     }
 }
 
-static void resolve_protocols(struct parser *parser, struct listener *items, size_t count)
+static void resolve_protocols(struct parser *parser, struct listener_address *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (!map_find(parser, items[i].name, &items[i].protocol)) {
@@ -296,7 +300,8 @@ static void resolve_protocols(struct parser *parser, struct listener *items, siz
 }
 
 /* Takes controller listeners out: they are not opened. */
-static size_t drop_controllers(const struct parser *parser, struct listener *items, size_t count)
+static size_t drop_controllers(const struct parser *parser, struct listener_address *items,
+                               size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -315,8 +320,8 @@ static bool is_any_address(const char *host)
 static void check_advertised(struct parser *parser, struct listeners *listeners)
 {
     for (size_t i = 0; i < listeners->advertised_count; i++) {
-        struct listener *advertised = &listeners->advertised[i];
-        const struct listener *open =
+        struct listener_address *advertised = &listeners->advertised[i];
+        const struct listener_address *open =
             listeners_find(listeners->items, listeners->count, advertised->name);
         if (open == NULL) {
             diagnoses_add(
@@ -355,7 +360,7 @@ static void resolve_inter_broker(struct parser *parser, struct listeners *listen
                       "inter.broker.listener.name and security.inter.broker.protocol are both set; "
                       "take one out");
     }
-    const struct listener *found = listeners_find(listeners->items, listeners->count, name);
+    const struct listener_address *found = listeners_find(listeners->items, listeners->count, name);
     if (found != NULL) {
         listeners->inter_broker = (size_t)(found - listeners->items);
         return;

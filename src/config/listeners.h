@@ -18,7 +18,7 @@ enum security_protocol {
     SECURITY_PROTOCOL_SASL_SSL = 3,
 };
 
-struct listener {
+struct listener_address {
     const char *name; /* upper case, as Kafka's */
     const char *host; /* without brackets; "": all interfaces */
     uint16_t port;    /* 0: any free port */
@@ -26,17 +26,18 @@ struct listener {
 };
 
 struct listeners {
-    struct listener *items; /* those to open; controller listeners are left out */
+    struct listener_address *items; /* those to open; controller listeners are left out */
     size_t count;
     /* What Metadata answers, by name. 0: the address and port at which the connection arrived. */
-    struct listener *advertised;
+    struct listener_address *advertised;
     size_t advertised_count;
     size_t inter_broker; /* index into items */
 };
 
 const char *security_protocol_name(enum security_protocol protocol);
 /* NULL: no such name. */
-const struct listener *listeners_find(const struct listener *items, size_t count, const char *name);
+const struct listener_address *listeners_find(const struct listener_address *items, size_t count,
+                                              const char *name);
 
 /*
  * Reads the four settings (and controller.listener.names) of a set.

@@ -73,7 +73,7 @@ static void test_accepted(void **state)
     assert_string_equal(listeners->items[1].host, "::1");
     assert_int_equal(listeners->inter_broker, 1);
     assert_int_equal(listeners->advertised_count, 2);
-    const struct listener *told =
+    const struct listener_address *told =
         listeners_find(listeners->advertised, listeners->advertised_count, "plaintext");
     assert_non_null(told);
     assert_string_equal(told->host, "kafka.example.org");

@@ -149,6 +149,16 @@ static void drop_answered(struct connection *conn)
     conn->output_size = 0;
 }
 
+static void tell_waiting(struct connection *conn)
+{
+    LIST_FOREACH_SAFE (node, next, &conn->requests) {
+        struct request *req = container_of(node, struct request, node);
+        if (req->on_disconnect != NULL) {
+            req->on_disconnect(req);
+        }
+    }
+}
+
 void connection_close(struct connection *conn, const char *reason)
 {
     struct loop *loop = conn->server_loop->loop;
@@ -171,6 +181,7 @@ void connection_close(struct connection *conn, const char *reason)
         receive_buffer_release(conn->server_loop, conn->receive_buffer);
         conn->receive_buffer = NULL;
     }
+    tell_waiting(conn);
     connection_defer(conn);
 }
 

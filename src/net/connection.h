@@ -50,9 +50,12 @@ struct request {
     /* Without the 4 size bytes; valid as long as the request. No other request shares these bytes:
      * batches in it are patched in place. */
     struct slice frame;
-    struct chain response; /* without the 4 size bytes, which net adds */
+    struct chain response; /* a whole frame, with its 4 size bytes */
     int64_t received_ns;   /* monotonic */
-    bool is_pipelinable;   /* set by classify */
+    /* The handler's, NULL at first: the connection has closed while this request waits for
+     * something that only a client could want. It may end the request in the call. */
+    void (*on_disconnect)(struct request *req);
+    bool is_pipelinable; /* set by classify */
     bool is_answered;
     /* The rest is the handler's. */
     int16_t api_key;
@@ -62,8 +65,6 @@ struct request {
     void *context; /* the handler's own request state, in the arena */
     /* net's. */
     struct receive_buffer *receive_buffer; /* holds `frame`, unless it lies in the arena */
-    uint8_t size_field[4];                 /* of the response */
-    uint8_t size_field_sent;               /* bytes of it */
 };
 
 /* What net calls upward; filled by broker/. */

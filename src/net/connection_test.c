@@ -91,8 +91,18 @@ static bool is_pipelinable(struct server_handler *handler, struct slice frame)
     return frame.size > 0 && frame.data[0] == 'P';
 }
 
+/* What the protocol layer puts before every response. */
+static void append_size(struct request *req, size_t size)
+{
+    uint8_t *field = arena_alloc(&req->arena, 4, 1);
+    assert_non_null(field);
+    be32_store(field, (uint32_t)size);
+    assert_true(chain_append_memory(&req->response, slice_of(field, 4), NULL));
+}
+
 static void answer(struct request *req)
 {
+    append_size(req, req->frame.size);
     assert_true(chain_append_memory(&req->response, req->frame, NULL));
     request_respond(req);
 }
@@ -101,6 +111,7 @@ static void answer(struct request *req)
 static void answer_with_file(struct fixture *fixture, struct request *req)
 {
     struct file *file = fixture->file;
+    append_size(req, 4 + 6 + 300000);
     assert_true(chain_append_memory(&req->response, SLICE("head"), NULL));
     assert_true(chain_append_file(&req->response, file->fd, 0, 200000, &file->shared));
     assert_true(chain_append_memory(&req->response, SLICE("middle"), NULL));

@@ -356,7 +356,7 @@ static struct request *add_request(struct connection *conn, struct slice frame, 
     req->received_ns = loop_now_ns(conn->server_loop->loop);
     req->is_pipelinable = is_pipelinable;
     req->is_answered = false;
-    req->size_field_sent = 0;
+    req->on_disconnect = NULL;
     req->api_key = 0;
     req->api_version = 0;
     req->correlation_id = 0;

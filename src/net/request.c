@@ -2,12 +2,7 @@
 /* Requests: their pool, and how they end (C6). */
 #include <stdlib.h>
 
-#include "base/bytes.h"
 #include "net/connection_private.h"
-
-enum {
-    SIZE_FIELD_SIZE = sizeof(((struct request *)NULL)->size_field),
-};
 
 struct request *request_new(struct server_loop *server_loop)
 {
@@ -67,18 +62,12 @@ static void request_end(struct request *req)
 
 void request_respond(struct request *req)
 {
-    if (UNLIKELY(req->response.size > INT32_MAX)) {
-        request_close(req, "its response is larger than 2 GiB");
-        return;
-    }
-    be32_store(req->size_field, (uint32_t)req->response.size);
     request_end(req);
 }
 
 void request_respond_nothing(struct request *req)
 {
     chain_clear(&req->response);
-    req->size_field_sent = SIZE_FIELD_SIZE;
     request_end(req);
 }
 

@@ -51,7 +51,11 @@ static bool is_pipelinable(struct server_handler *handler, struct slice frame)
 static void on_request(struct server_handler *handler, struct request *req)
 {
     (void)handler;
+    uint8_t *size = arena_alloc(&req->arena, 4, 1);
     assert_true(loop_is_current(connection_loop(req->conn)));
+    assert_non_null(size);
+    be32_store(size, (uint32_t)req->frame.size);
+    assert_true(chain_append_memory(&req->response, slice_of(size, 4), NULL));
     assert_true(chain_append_memory(&req->response, req->frame, NULL));
     request_respond(req);
 }

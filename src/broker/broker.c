@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/broker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "broker/broker_private.h"
+#include "broker/dispatch.h"
+#include "broker/log_settings.h"
+#include "metadata/embedded/embedded_store.h"
+#include "metadata/simulated/simulated_store.h"
+
+enum {
+    WORKER_COUNT = 4,
+    /* Descriptors that are neither connections nor segments: sockets that listen, epoll, the store,
+     * locks, and some for what a worker has open for a moment. */
+    DESCRIPTOR_RESERVE = 64,
+    START_WAIT_MS = 100,
+    RECEIVE_MEMORY_MAX = 512 * 1024 * 1024,
+    WRITE_STALL_MAX_MS = 30 * 1000,
+};
+
+static enum error fail(struct start_failure *failure, enum error error, const char *text)
+{
+    failure->error = error;
+    if (failure->text[0] == '\0') {
+        (void)snprintf(failure->text, sizeof(failure->text), "%s", text);
+    }
+    return error;
+}
+
+/* --- what the layers below call --- */
+
+static enum error make_log_config(void *context, const struct image *image,
+                                  const struct image_topic *topic, struct log_config *ret_config,
+                                  int32_t *ret_min_in_sync_replicas)
+{
+    (void)context;
+    return log_settings_make(image, topic, ret_config, ret_min_in_sync_replicas);
+}
+
+static void on_image_change(void *context, const struct image *before, const struct image *after,
+                            const struct image_delta_topic *topics, size_t topic_count,
+                            bool settings_changed)
+{
+    struct broker *broker = context;
+    (void)before;
+    for (size_t i = 0; i < topic_count; i++) {
+        replica_manager_apply(broker->replicas, after, topics[i].before, topics[i].after);
+    }
+    if (settings_changed) {
+        for (const struct image_topic *topic = image_next_topic(after, NULL); topic != NULL;
+             topic = image_next_topic(after, topic)) {
+            replica_manager_apply(broker->replicas, after, topic, topic);
+        }
+    }
+}
+
+static void on_directory_change(void *context, uint32_t directory, enum error error)
+{
+    struct broker *broker = context;
+    struct log_directory_status status;
+    log_manager_directory_status(broker->logs, directory, &status);
+    if (error == E_OK) {
+        diag_warn(broker->diag, "log directory %s is online again", status.path);
+    } else {
+        diag_error(broker->diag,
+                   "log directory %s is offline: %s; its partitions are not served until it can be "
+                   "written again",
+                   status.path, error_text(error));
+    }
+    replica_manager_on_directory_change(broker->replicas, directory, error);
+}
+
+struct deletion_notice {
+    struct controller_topic_logs_deleted notice;
+    struct arena arena;
+};
+
+static void on_noticed(struct controller_request *request)
+{
+    struct deletion_notice *own =
+        container_of(container_of(request, struct controller_topic_logs_deleted, request),
+                     struct deletion_notice, notice);
+    arena_done(&own->arena);
+    free(own);
+}
+
+static void on_topic_deleted(void *context, const struct uuid *topic_id)
+{
+    struct broker *broker = context;
+    struct deletion_notice *own = calloc(1, sizeof(*own));
+    if (own == NULL) {
+        return; /* the next start finds the deletion unfinished and ends it */
+    }
+    arena_init(&own->arena, 64 * 1024);
+    own->notice = (struct controller_topic_logs_deleted){
+        .request = {.kind = CONTROLLER_TOPIC_LOGS_DELETED,
+                    .arena = &own->arena,
+                    .loop = broker->loop,
+                    .on_done = on_noticed},
+        .topic_id = *topic_id,
+    };
+    controller_submit(broker->channel, &own->notice.request);
+}
+
+/* --- start, in the order of the layers --- */
+
+static int64_t setting(const struct broker *broker, enum setting_id id)
+{
+    return settings_integer(broker->settings->settings, id);
+}
+
+static bool acks_after_fsync(const struct broker *broker)
+{
+    return slice_equal_string(
+        slice_from_string(settings_text(broker->settings->settings, SETTING_ACK_DURABILITY)),
+        "fsync");
+}
+
+static enum error open_logs(struct broker *broker, const struct broker_options *options,
+                            struct start_failure *failure)
+{
+    broker->log_env = (struct log_env){
+        .vfs = options->vfs,
+        .clock = options->clock,
+        .loop = broker->loop,
+        .workers = broker->workers,
+    };
+    const struct log_manager_options log_options = {
+        .directories = options->settings->log_dirs,
+        .directory_count = (uint32_t)options->settings->log_dir_count,
+        .broker_id = options->settings->node_id,
+        .cluster_id = SLICE_NULL,
+        .flush_background_interval_ms = setting(broker, SETTING_FLUSH_BACKGROUND_INTERVAL_MS),
+        .retention_check_interval_ms = setting(broker, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
+        .recovery_point_checkpoint_interval_ms =
+            setting(broker, SETTING_LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS),
+        .start_offset_checkpoint_interval_ms =
+            setting(broker, SETTING_LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS),
+        .high_watermark_checkpoint_interval_ms =
+            setting(broker, SETTING_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
+        .open_files_max = (uint32_t)(options->descriptor_count_max / 2),
+        .ack_after_fsync = acks_after_fsync(broker),
+    };
+    const enum error error =
+        log_manager_open(&broker->log_env, broker->diag, &log_options, &broker->logs, failure);
+    if (error != E_OK) {
+        return fail(failure, error, "the log directories cannot be opened");
+    }
+    broker->broker_id = log_manager_broker_id(broker->logs);
+    log_manager_on_directory_change(broker->logs, on_directory_change, broker);
+    return E_OK;
+}
+
+/* *ret_is_read_only: the store is lost; what is on disk is served, nothing can be changed. */
+static enum error open_store(struct broker *broker, const struct broker_options *options,
+                             struct start_failure *failure, bool *ret_is_read_only)
+{
+    char text[STORE_TEXT_SIZE] = "";
+    const struct embedded_store_options store_options = {
+        .loop = broker->loop,
+        .workers = broker->workers,
+        .vfs = options->vfs,
+        .clock = options->clock,
+        .rng = &broker->rng,
+        .directory = options->settings->metadata_log_dir,
+        .log_directories = options->settings->log_dirs,
+        .log_directory_count = options->settings->log_dir_count,
+    };
+    const enum error error = embedded_store_open(&store_options, &broker->store, text);
+    *ret_is_read_only = error == E_LOCAL_NOT_FOUND;
+    if (*ret_is_read_only) {
+        diag_error(broker->diag, "read-only: %s", text);
+        broker->store = simulated_store_new(broker->loop, options->clock);
+        return broker->store == NULL ? fail(failure, E_LOCAL_NO_MEMORY, "no memory") : E_OK;
+    }
+    return error == E_OK ? E_OK : fail(failure, error, text);
+}
+
+static enum error new_replicas(struct broker *broker)
+{
+    const struct replica_manager_options options = {
+        .logs = broker->logs,
+        .loop = broker->loop,
+        .diag = broker->diag,
+        .broker_id = broker->broker_id,
+        .ack_after_fsync = acks_after_fsync(broker),
+        .make_log_config = make_log_config,
+        .on_topic_deleted = on_topic_deleted,
+        .context = broker,
+        .seed = rng_next(&broker->rng),
+    };
+    broker->image_listener =
+        (struct image_listener){.context = broker, .on_change = on_image_change};
+    image_source_subscribe(broker->images, &broker->image_listener);
+    return replica_manager_new(&options, &broker->replicas);
+}
+
+/* What lies on disk, for the controller to adopt. Array by malloc. */
+static enum error list_found(struct broker *broker, struct found_partition **ret_found,
+                             size_t *ret_count)
+{
+    size_t count = 0;
+    for (struct log_entry *entry = log_manager_next(broker->logs, NULL); entry != NULL;
+         entry = log_manager_next(broker->logs, entry)) {
+        count++;
+    }
+    struct found_partition *found = calloc(count + 1, sizeof(*found));
+    if (found == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
+    size_t i = 0;
+    for (struct log_entry *entry = log_manager_next(broker->logs, NULL); entry != NULL;
+         entry = log_manager_next(broker->logs, entry)) {
+        found[i++] = (struct found_partition){
+            .topic = entry->topic_partition.topic,
+            .partition = entry->topic_partition.partition,
+            .topic_id = entry->topic_id,
+            .directory = entry->directory,
+            .latest_epoch = entry->latest_epoch_hint,
+        };
+    }
+    *ret_found = found;
+    *ret_count = count;
+    return E_OK;
+}
+
+static void delete_unfinished(struct broker *broker, const struct found_partition *found,
+                              size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct log_entry *entry = log_manager_find(
+            broker->logs,
+            (struct topic_partition){.topic = found[i].topic, .partition = found[i].partition});
+        if (found[i].is_deleted && entry != NULL && entry->user == NULL) {
+            log_manager_delete(broker->logs, entry);
+        }
+    }
+}
+
+static enum error new_controller(struct broker *broker, const struct broker_options *options,
+                                 struct found_partition *found, size_t found_count,
+                                 bool is_read_only)
+{
+    const struct listeners *listeners = &options->settings->listeners;
+    struct image_endpoint *endpoints = calloc(listeners->count + 1, sizeof(*endpoints));
+    if (endpoints == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct listener_address *advertised = listeners_find(
+            listeners->advertised, listeners->advertised_count, listeners->items[i].name);
+        endpoints[i].listener = slice_from_string(listeners->items[i].name);
+        endpoints[i].host = advertised == NULL ? SLICE_NULL : slice_from_string(advertised->host);
+        endpoints[i].port = advertised == NULL ? listeners->items[i].port : advertised->port;
+    }
+    const struct controller_options controller_options = {
+        .loop = broker->loop,
+        .store = broker->store,
+        .clock = options->clock,
+        .rng = &broker->rng,
+        .diag = broker->diag,
+        .settings = options->settings->settings,
+        .source = broker->images,
+        .broker_id = broker->broker_id,
+        .cluster_id = log_manager_cluster_id(broker->logs),
+        .rack = slice_from_string(settings_text(options->settings->settings, SETTING_BROKER_RACK)),
+        .endpoints = endpoints,
+        .endpoint_count = (uint32_t)listeners->count,
+        .found = found,
+        .found_count = found_count,
+        .is_read_only = is_read_only,
+    };
+    const enum error error = controller_new(&controller_options, &broker->controller);
+    free(endpoints);
+    return error;
+}
+
+struct controller_start_wait {
+    bool is_done;
+    enum error error;
+    struct start_failure *failure;
+};
+
+static void on_controller_started(void *context, enum error error, const char *text)
+{
+    struct controller_start_wait *wait = context;
+    wait->is_done = true;
+    wait->error = error;
+    if (error != E_OK) {
+        (void)fail(wait->failure, error, text);
+    }
+}
+
+static enum error start_controller(struct broker *broker, const struct broker_options *options,
+                                   struct start_failure *failure, bool is_read_only)
+{
+    struct controller_start_wait wait = {.failure = failure};
+    struct found_partition *found = NULL;
+    size_t found_count = 0;
+    enum error error = list_found(broker, &found, &found_count);
+    if (error == E_OK) {
+        error = new_controller(broker, options, found, found_count, is_read_only);
+    }
+    if (error == E_OK) {
+        broker->channel = controller_get_channel(broker->controller);
+        controller_start(broker->controller, on_controller_started, &wait);
+        while (!wait.is_done) {
+            loop_turn(broker->loop, START_WAIT_MS);
+        }
+        error = wait.error;
+    }
+    if (error == E_OK) {
+        delete_unfinished(broker, found, found_count);
+        producer_ids_init(&broker->producer_ids, broker->channel, broker->loop);
+    }
+    free(found);
+    return error;
+}
+
+static enum error new_server(struct broker *broker, const struct broker_options *options)
+{
+    const int64_t descriptor_max = options->descriptor_count_max / 2 - DESCRIPTOR_RESERVE;
+    const int64_t wanted_max = setting(broker, SETTING_MAX_CONNECTIONS);
+    const int64_t memory_max = setting(broker, SETTING_QUEUED_MAX_REQUEST_BYTES);
+    const struct server_limits limits = {
+        .frame_size_max = (uint32_t)setting(broker, SETTING_SOCKET_REQUEST_MAX_BYTES),
+        .connection_count_max =
+            (uint32_t)(wanted_max < descriptor_max ? wanted_max : descriptor_max),
+        .connection_per_address_max = (uint32_t)setting(broker, SETTING_MAX_CONNECTIONS_PER_IP),
+        .idle_max_ms = setting(broker, SETTING_CONNECTIONS_MAX_IDLE_MS),
+        .write_stall_max_ms = WRITE_STALL_MAX_MS,
+        .request_memory_max = memory_max > 0 ? (size_t)memory_max : RECEIVE_MEMORY_MAX,
+        .receive_buffer_size = (int)setting(broker, SETTING_SOCKET_RECEIVE_BUFFER_BYTES),
+        .send_buffer_size = (int)setting(broker, SETTING_SOCKET_SEND_BUFFER_BYTES),
+        .backlog = (int)setting(broker, SETTING_SOCKET_LISTEN_BACKLOG_SIZE),
+    };
+    return server_new(&limits, broker->diag, &broker->server);
+}
+
+static enum error open_listeners(struct broker *broker, const struct broker_options *options,
+                                 struct start_failure *failure)
+{
+    const struct listeners *listeners = &options->settings->listeners;
+    broker->listeners = calloc(listeners->count, sizeof(struct listener *));
+    broker->ports = calloc(listeners->count, sizeof(uint16_t));
+    if (broker->listeners == NULL || broker->ports == NULL) {
+        return fail(failure, E_LOCAL_NO_MEMORY, "no memory");
+    }
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct listen_address address = {
+            .listener_name = listeners->items[i].name,
+            .host = listeners->items[i].host,
+            .port = listeners->items[i].port,
+        };
+        const enum error error =
+            server_listen(broker->server, broker->loop, &address, false, &broker->handler,
+                          &broker->listeners[i], &broker->ports[i]);
+        if (error != E_OK) {
+            (void)snprintf(failure->text, sizeof(failure->text),
+                           "cannot listen on %s://%s:%u: %s; choose another address in listeners, "
+                           "or end the process that has it",
+                           address.listener_name, address.host, address.port, error_text(error));
+            return fail(failure, error, failure->text);
+        }
+        broker->listener_count++;
+    }
+    return E_OK;
+}
+
+static void announce(const struct broker *broker)
+{
+    const struct listeners *listeners = &broker->settings->listeners;
+    char addresses[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < listeners->count && used < sizeof(addresses); i++) {
+        used += (size_t)snprintf(addresses + used, sizeof(addresses) - used, "%s%s://%s:%u",
+                                 i == 0 ? "" : ",", listeners->items[i].name,
+                                 listeners->items[i].host, broker->ports[i]);
+    }
+    diag_info(broker->diag,
+              "serving: broker %d of cluster %.*s on %s; %zu topics, %zu partitions; "
+              "ack.durability=%s%s",
+              broker->broker_id, (int)log_manager_cluster_id(broker->logs).size,
+              (const char *)log_manager_cluster_id(broker->logs).data, addresses,
+              broker->start_topic_count, broker->start_partition_count,
+              settings_text(broker->settings->settings, SETTING_ACK_DURABILITY),
+              listeners->advertised_count == 0
+                  ? "; clients are told the address at which they arrived (behind port mappings "
+                    "set advertised.listeners)"
+                  : "");
+}
+
+static enum error start(struct broker *broker, const struct broker_options *options,
+                        struct start_failure *failure)
+{
+    bool is_read_only = false;
+    enum error error = loop_new(options->clock, 0, &broker->loop);
+    if (error == E_OK) {
+        error = worker_pool_new(WORKER_COUNT, &broker->workers);
+    }
+    if (error != E_OK) {
+        return fail(failure, error, "no memory or threads for the event loop");
+    }
+    error = open_logs(broker, options, failure);
+    if (error == E_OK) {
+        error = open_store(broker, options, failure, &is_read_only);
+    }
+    if (error != E_OK) {
+        return error;
+    }
+    broker->images = image_source_new(options->settings->settings);
+    error = broker->images == NULL ? E_LOCAL_NO_MEMORY : new_replicas(broker);
+    if (error == E_OK) {
+        error = start_controller(broker, options, failure, is_read_only);
+    }
+    if (error == E_OK) {
+        error = new_server(broker, options);
+    }
+    if (error == E_OK) {
+        error = open_listeners(broker, options, failure);
+    }
+    return error == E_OK ? E_OK : fail(failure, error, error_text(error));
+}
+
+enum error broker_new(const struct broker_options *options, struct broker **ret_broker,
+                      struct start_failure *failure)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+    if (broker == NULL) {
+        return fail(failure, E_LOCAL_NO_MEMORY, "no memory");
+    }
+    broker->settings = options->settings;
+    broker->diag = options->diag;
+    broker->authoriser = authoriser_allow_all();
+    rng_init(&broker->rng, options->seed);
+    dispatch_init(broker);
+    const enum error error = start(broker, options, failure);
+    if (error != E_OK) {
+        broker_free(broker);
+        return error;
+    }
+    struct image *image = image_source_take(broker->images);
+    broker->start_topic_count = image->topic_count;
+    broker->start_partition_count = image->partition_count;
+    (void)image_unref(image);
+    announce(broker);
+    replica_manager_load_all(broker->replicas);
+    *ret_broker = broker;
+    return E_OK;
+}
+
+void broker_run(struct broker *broker)
+{
+    loop_run(broker->loop);
+}
+
+void broker_stop(struct broker *broker)
+{
+    loop_stop(broker->loop);
+}
+
+/* --- stop, in reverse --- */
+
+static void stop_serving(struct broker *broker)
+{
+    for (size_t i = 0; i < broker->listener_count; i++) {
+        listener_close(broker->listeners[i]);
+    }
+    if (broker->server != NULL) {
+        server_close_connections(broker->server, broker->loop);
+    }
+    /* What is under way at the controller and on the workers comes to its end. */
+    while (broker->controller != NULL && !controller_is_idle(broker->controller)) {
+        loop_turn(broker->loop, START_WAIT_MS);
+    }
+}
+
+void broker_free(struct broker *broker)
+{
+    if (broker == NULL) {
+        return;
+    }
+    stop_serving(broker);
+    if (broker->logs != NULL) {
+        log_manager_close_clean(broker->logs);
+    }
+    replica_manager_free(broker->replicas);
+    server_free(broker->server);
+    producer_ids_done(&broker->producer_ids);
+    controller_free(broker->controller);
+    image_source_free(broker->images);
+    if (broker->store != NULL) {
+        store_close(broker->store);
+    }
+    log_manager_free(broker->logs);
+    if (broker->workers != NULL) {
+        worker_pool_free(broker->workers);
+    }
+    if (broker->loop != NULL) {
+        loop_free(broker->loop);
+    }
+    inflate_scratch_done(&broker->scratch);
+    free(broker->listeners);
+    free(broker->ports);
+    free(broker);
+}
+
+uint16_t broker_port(const struct broker *broker, size_t index)
+{
+    check(index < broker->listener_count);
+    return broker->ports[index];
+}

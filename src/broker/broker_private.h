@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the handlers see of the broker. */
+
+#include "base/rng.h"
+#include "broker/broker.h"
+#include "broker/fetch_session.h"
+#include "broker/producer_ids.h"
+#include "controller/controller.h"
+#include "io/worker.h"
+#include "metadata/image.h"
+#include "net/connection.h"
+#include "record/inflate.h"
+#include "replication/controller_channel.h"
+#include "replication/replica_manager.h"
+#include "security/authorise.h"
+
+struct broker {
+    const struct broker_settings *settings;
+    struct diag *diag;
+    struct loop *loop;
+    struct worker_pool *workers;
+    struct log_env log_env;
+    struct log_manager *logs;
+    struct image_source *images;
+    struct image_listener image_listener;
+    struct store *store;
+    struct controller *controller;
+    struct controller_channel *channel;
+    struct replica_manager *replicas;
+    struct server *server;
+    struct server_handler handler;
+    struct listener **listeners;
+    uint16_t *ports;
+    size_t listener_count;
+    struct authoriser *authoriser;
+    struct producer_ids producer_ids;
+    struct fetch_sessions *fetch_sessions;
+    struct inflate_scratch scratch;
+    struct rng rng;
+    int32_t broker_id;
+    size_t start_topic_count;
+    size_t start_partition_count;
+};
