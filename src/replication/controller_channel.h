@@ -29,6 +29,8 @@
 #include "config/settings.h"
 #include "io/loop.h"
 
+struct controller_channel;
+
 enum controller_request_kind {
     CONTROLLER_CREATE_TOPICS,
     CONTROLLER_DELETE_TOPICS,
@@ -45,9 +47,10 @@ struct controller_request {
     struct arena *arena; /* lent until on_done */
     struct loop *loop;   /* of the caller */
     void (*on_done)(struct controller_request *request);
-    enum error error;       /* answer */
-    struct message message; /* the channel's */
-    struct list link;       /* the channel's */
+    enum error error;                   /* answer */
+    struct message message;             /* the channel's, as all below */
+    struct controller_channel *channel; /* that it was submitted to */
+    struct list link;
 };
 
 /* Replicas of one partition; the first is the preferred leader. */
@@ -177,6 +180,7 @@ struct controller_update_features {
 struct controller_topic_logs_deleted {
     struct controller_request request;
     struct uuid topic_id;
+    struct failure failure; /* E_LOCAL_NOT_FOUND: no such deletion */
 };
 
 struct controller_channel {
