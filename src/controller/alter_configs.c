@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "controller/controller_private.h"
+#include "controller/duplicates.h"
 #include "controller/node_json.h"
 
 enum {
@@ -160,19 +161,28 @@ static enum error apply_change(struct controller *controller, struct controller_
     return change_list(controller, request, change, setting, draft);
 }
 
-static enum error check_duplicates(struct controller_request *request,
-                                   struct controller_altered_resource *resource)
+static enum error check_duplicate_keys(struct controller *controller,
+                                       struct controller_request *request,
+                                       struct controller_altered_resource *resource)
 {
+    struct arena *arena = &controller->plan.arena;
+    struct slice *names = ARENA_NEW_ARRAY(arena, struct slice, resource->change_count);
+    bool *is_duplicate;
+    if (names == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
     for (uint32_t i = 0; i < resource->change_count; i++) {
-        for (uint32_t k = 0; k < i; k++) {
-            if (slice_equal(resource->changes[i].name, resource->changes[k].name)) {
-                controller_fail(request, &resource->failure, E_INVALID_REQUEST,
-                                "Error due to duplicate config keys");
-                return resource->failure.code;
-            }
+        names[i] = resource->changes[i].name;
+    }
+    const enum error error = find_duplicates(arena, names, resource->change_count, &is_duplicate);
+    for (uint32_t i = 0; i < resource->change_count && error == E_OK; i++) {
+        if (is_duplicate[i]) {
+            controller_fail(request, &resource->failure, E_INVALID_REQUEST,
+                            "Error due to duplicate config keys");
+            return resource->failure.code;
         }
     }
-    return E_OK;
+    return error;
 }
 
 /* The entries after all changes. */
@@ -184,7 +194,12 @@ static enum error draft_changes(struct controller *controller, struct controller
     const bool is_incremental = alter_of(request)->is_incremental;
     const enum setting_scope scope =
         resource->type == CONFIG_RESOURCE_TOPIC ? SETTING_SCOPE_TOPIC : SETTING_SCOPE_BROKER;
-    enum error error = check_duplicates(request, resource);
+    if (resource->change_count > SETTING_COUNT) { /* so that what follows may be quadratic */
+        controller_fail(request, &resource->failure, E_INVALID_CONFIG,
+                        "There are more configs than names of configs");
+        return resource->failure.code;
+    }
+    enum error error = check_duplicate_keys(controller, request, resource);
     if (error != E_OK) {
         return error;
     }
@@ -356,24 +371,11 @@ static enum error alter_broker(struct controller *controller,
 
 /* --- the request --- */
 
-static bool is_repeated(const struct controller_alter_configs *alter, size_t index)
-{
-    const struct controller_altered_resource *resource = &alter->resources[index];
-    for (size_t i = 0; i < alter->resource_count; i++) {
-        const struct controller_altered_resource *other = &alter->resources[i];
-        if (i != index && other->type == resource->type &&
-            slice_equal(other->name, resource->name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum error alter_resource(struct controller *controller,
-                                 struct controller_alter_configs *alter, size_t index)
+                                 struct controller_alter_configs *alter,
+                                 struct controller_altered_resource *resource, bool is_repeated)
 {
-    struct controller_altered_resource *resource = &alter->resources[index];
-    if (is_repeated(alter, index)) {
+    if (is_repeated) {
         controller_fail(&alter->request, &resource->failure, E_INVALID_REQUEST,
                         "Each resource must appear at most once.");
         return resource->failure.code;
@@ -389,16 +391,44 @@ static enum error alter_resource(struct controller *controller,
     return resource->failure.code;
 }
 
+/* Keys: type and name. */
+static enum error find_repeated(struct controller *controller,
+                                const struct controller_alter_configs *alter,
+                                bool **ret_is_repeated)
+{
+    struct arena *arena = &controller->plan.arena;
+    struct slice *keys = ARENA_NEW_ARRAY(arena, struct slice, alter->resource_count);
+    if (keys == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
+    for (size_t i = 0; i < alter->resource_count; i++) {
+        const struct controller_altered_resource *resource = &alter->resources[i];
+        uint8_t *key = arena_alloc(arena, resource->name.size + 1, 1);
+        if (key == NULL) {
+            return E_LOCAL_NO_MEMORY;
+        }
+        key[0] = (uint8_t)resource->type;
+        if (resource->name.size > 0) {
+            memcpy(key + 1, resource->name.data, resource->name.size);
+        }
+        keys[i] = slice_of(key, resource->name.size + 1);
+    }
+    return find_duplicates(arena, keys, alter->resource_count, ret_is_repeated);
+}
+
 static enum error alter_configs_prepare(struct controller *controller,
                                         struct controller_request *request)
 {
     struct controller_alter_configs *alter = alter_of(request);
-    for (size_t i = 0; i < alter->resource_count; i++) {
-        if (alter_resource(controller, alter, i) == E_LOCAL_NO_MEMORY) {
-            return E_LOCAL_NO_MEMORY;
+    bool *is_repeated;
+    enum error error = find_repeated(controller, alter, &is_repeated);
+    for (size_t i = 0; i < alter->resource_count && error == E_OK; i++) {
+        if (alter_resource(controller, alter, &alter->resources[i], is_repeated[i]) ==
+            E_LOCAL_NO_MEMORY) {
+            error = E_LOCAL_NO_MEMORY;
         }
     }
-    return E_OK;
+    return error;
 }
 
 static struct failure *alter_configs_failure_at(struct controller_request *request, size_t index)

@@ -4,6 +4,7 @@
 
 #include "controller/assignment.h"
 #include "controller/controller_private.h"
+#include "controller/duplicates.h"
 #include "controller/node_json.h"
 #include "controller/placement.h"
 
@@ -125,29 +126,36 @@ static enum error grow_topic(struct controller *controller,
     return write_topic(controller, &spec);
 }
 
-static bool is_duplicate(const struct controller_create_partitions *grow, size_t index)
+static enum error find_duplicate_names(struct controller *controller,
+                                       const struct controller_create_partitions *grow,
+                                       bool **ret_is_duplicate)
 {
-    for (size_t i = 0; i < grow->topic_count; i++) {
-        if (i != index && slice_equal(grow->topics[i].name, grow->topics[index].name)) {
-            return true;
-        }
+    struct arena *arena = &controller->plan.arena;
+    struct slice *names = ARENA_NEW_ARRAY(arena, struct slice, grow->topic_count);
+    if (names == NULL) {
+        return E_LOCAL_NO_MEMORY;
     }
-    return false;
+    for (size_t i = 0; i < grow->topic_count; i++) {
+        names[i] = grow->topics[i].name;
+    }
+    return find_duplicates(arena, names, grow->topic_count, ret_is_duplicate);
 }
 
 static enum error create_partitions_prepare(struct controller *controller,
                                             struct controller_request *request)
 {
     struct controller_create_partitions *grow = grow_of(request);
-    for (size_t i = 0; i < grow->topic_count; i++) {
+    bool *is_duplicate;
+    enum error error = find_duplicate_names(controller, grow, &is_duplicate);
+    for (size_t i = 0; i < grow->topic_count && error == E_OK; i++) {
         struct controller_grown_topic *topic = &grow->topics[i];
-        if (is_duplicate(grow, i)) {
+        if (is_duplicate[i]) {
             controller_fail(request, &topic->failure, E_INVALID_REQUEST, "Duplicate topic name.");
         } else if (grow_topic(controller, grow, topic) == E_LOCAL_NO_MEMORY) {
-            return E_LOCAL_NO_MEMORY;
+            error = E_LOCAL_NO_MEMORY;
         }
     }
-    return E_OK;
+    return error;
 }
 
 static struct failure *create_partitions_failure_at(struct controller_request *request,

@@ -3,7 +3,9 @@
 /* CreateTopics. Texts are Kafka 4's where Kafka has one. */
 
 #include "controller/assignment.h"
+#include "controller/collisions.h"
 #include "controller/controller_private.h"
+#include "controller/duplicates.h"
 #include "controller/node_json.h"
 #include "controller/placement.h"
 #include "controller/topic_name.h"
@@ -23,7 +25,7 @@ static struct controller_create_topics *create_of(struct controller_request *req
     return container_of(request, struct controller_create_topics, request);
 }
 
-static enum error check_name(struct creation *creation, struct controller_new_topic *topic)
+static void check_name(struct creation *creation, struct controller_new_topic *topic)
 {
     struct controller_request *request = &creation->create->request;
     const struct plan *plan = &creation->controller->plan;
@@ -34,52 +36,34 @@ static enum error check_name(struct creation *creation, struct controller_new_to
         controller_fail(request, &topic->failure, E_TOPIC_ALREADY_EXISTS,
                         "Topic '%.*s' already exists.", SLICE_ARGS(topic->name));
     }
-    return topic->failure.code;
 }
 
-static bool may_collide(struct slice name)
-{
-    return memchr(name.data, '.', name.size) != NULL || memchr(name.data, '_', name.size) != NULL;
-}
-
-static enum error check_collision(struct creation *creation, struct controller_new_topic *topic)
-{
-    const struct image *image = creation->controller->plan.image;
-    const struct image_topic *it = NULL;
-    if (!may_collide(topic->name)) {
-        return E_OK;
-    }
-    while ((it = image_next_topic(image, it)) != NULL) {
-        if (topic_names_collide(it->name, topic->name)) {
-            controller_fail(&creation->create->request, &topic->failure, E_INVALID_TOPIC_EXCEPTION,
-                            "Topic '%.*s' collides with existing topic: %.*s",
-                            SLICE_ARGS(topic->name), SLICE_ARGS(it->name));
-            return topic->failure.code;
-        }
-    }
-    return E_OK;
-}
-
-/* Names that stand in the request twice all fail; those that collide, from the second on. */
-static enum error check_request(struct creation *creation, struct controller_new_topic *topic)
+/* Names, first: all that stand twice, then what each says by itself, then collisions. */
+static enum error check_names(struct creation *creation)
 {
     struct controller_create_topics *create = creation->create;
+    struct arena *arena = &creation->controller->plan.arena;
+    struct slice *names = ARENA_NEW_ARRAY(arena, struct slice, create->topic_count);
+    bool *is_duplicate;
+    if (names == NULL) {
+        return E_LOCAL_NO_MEMORY;
+    }
     for (size_t i = 0; i < create->topic_count; i++) {
-        const struct controller_new_topic *other = &create->topics[i];
-        if (other != topic && slice_equal(other->name, topic->name)) {
-            controller_fail(&create->request, &topic->failure, E_INVALID_REQUEST,
+        names[i] = create->topics[i].name;
+    }
+    const enum error error = find_duplicates(arena, names, create->topic_count, &is_duplicate);
+    if (error != E_OK) {
+        return error;
+    }
+    for (size_t i = 0; i < create->topic_count; i++) {
+        if (is_duplicate[i]) {
+            controller_fail(&create->request, &create->topics[i].failure, E_INVALID_REQUEST,
                             "Duplicate topic name.");
-            return topic->failure.code;
-        }
-        if (other < topic && other->failure.code == E_OK &&
-            topic_names_collide(other->name, topic->name)) {
-            controller_fail(&create->request, &topic->failure, E_INVALID_TOPIC_EXCEPTION,
-                            "Topic '%.*s' collides with existing topic: %.*s",
-                            SLICE_ARGS(topic->name), SLICE_ARGS(other->name));
-            return topic->failure.code;
+        } else {
+            check_name(creation, &create->topics[i]);
         }
     }
-    return E_OK;
+    return fail_collisions(creation->controller, create);
 }
 
 /* --- partitions and replicas --- */
@@ -210,9 +194,26 @@ static enum error assign(struct creation *creation, struct controller_new_topic 
 
 /* --- one topic --- */
 
+static bool has_duplicate_configs(const struct controller_new_topic *topic)
+{
+    for (uint32_t i = 0; i < topic->config_count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (slice_equal(topic->configs[k].name, topic->configs[i].name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static enum error check_configs(struct creation *creation, struct controller_new_topic *topic)
 {
     struct controller_request *request = &creation->create->request;
+    if (topic->config_count > SETTING_TOPIC_COUNT) { /* so that what follows may be quadratic */
+        controller_fail(request, &topic->failure, E_INVALID_CONFIG,
+                        "There are more configs than names of configs");
+        return topic->failure.code;
+    }
     for (uint32_t i = 0; i < topic->config_count; i++) {
         const struct config_entry *entry = &topic->configs[i];
         if (slice_is_null(entry->value)) {
@@ -221,13 +222,11 @@ static enum error check_configs(struct creation *creation, struct controller_new
                             SLICE_ARGS(entry->name));
             return topic->failure.code;
         }
-        for (uint32_t k = 0; k < i; k++) {
-            if (slice_equal(topic->configs[k].name, entry->name)) {
-                controller_fail(request, &topic->failure, E_INVALID_REQUEST,
-                                "Error due to duplicate config keys");
-                return topic->failure.code;
-            }
-        }
+    }
+    if (has_duplicate_configs(topic)) {
+        controller_fail(request, &topic->failure, E_INVALID_REQUEST,
+                        "Error due to duplicate config keys");
+        return topic->failure.code;
     }
     return controller_check_topic_configs(creation->controller, request, topic->configs,
                                           topic->config_count, &topic->failure);
@@ -257,17 +256,7 @@ static enum error create_topic(struct creation *creation, struct controller_new_
         .configs = topic->configs,
         .config_count = topic->config_count,
     };
-    topic->topic_id = UUID_ZERO;
-    enum error error = check_name(creation, topic);
-    if (error == E_OK) {
-        error = check_request(creation, topic);
-    }
-    if (error == E_OK) {
-        error = check_collision(creation, topic);
-    }
-    if (error == E_OK) {
-        error = assign(creation, topic, &spec);
-    }
+    enum error error = assign(creation, topic, &spec);
     if (error == E_OK) {
         error = check_configs(creation, topic);
     }
@@ -289,12 +278,15 @@ static enum error create_topics_prepare(struct controller *controller,
                                         struct controller_request *request)
 {
     struct creation creation = {.controller = controller, .create = create_of(request)};
-    for (size_t i = 0; i < creation.create->topic_count; i++) {
-        if (create_topic(&creation, &creation.create->topics[i]) == E_LOCAL_NO_MEMORY) {
-            return E_LOCAL_NO_MEMORY;
+    enum error error = check_names(&creation);
+    for (size_t i = 0; i < creation.create->topic_count && error == E_OK; i++) {
+        struct controller_new_topic *topic = &creation.create->topics[i];
+        topic->topic_id = UUID_ZERO;
+        if (topic->failure.code == E_OK && create_topic(&creation, topic) == E_LOCAL_NO_MEMORY) {
+            error = E_LOCAL_NO_MEMORY;
         }
     }
-    return E_OK;
+    return error;
 }
 
 static struct failure *create_topics_failure_at(struct controller_request *request, size_t index)

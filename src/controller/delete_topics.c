@@ -8,41 +8,49 @@
  */
 
 #include "controller/controller_private.h"
+#include "controller/duplicates.h"
 
 static struct controller_delete_topics *delete_of(struct controller_request *request)
 {
     return container_of(request, struct controller_delete_topics, request);
 }
 
-static bool is_same(const struct controller_deleted_topic *a,
-                    const struct controller_deleted_topic *b)
-{
-    if (slice_is_null(a->name) != slice_is_null(b->name)) {
-        return false;
-    }
-    return slice_is_null(a->name) ? uuid_equal(&a->topic_id, &b->topic_id)
-                                  : slice_equal(a->name, b->name);
-}
-
 /* As the request has it: before any answer is filled in. */
-static void check_item(struct controller_delete_topics *delete, size_t index)
+static void check_item(struct controller_delete_topics *delete,
+                       struct controller_deleted_topic *topic, bool is_duplicate)
 {
-    struct controller_deleted_topic *topic = &delete->topics[index];
     const bool has_name = !slice_is_null(topic->name);
     const bool has_id = !uuid_is_zero(&topic->topic_id);
     if (has_name == has_id) {
         controller_fail(&delete->request, &topic->failure, E_INVALID_REQUEST, "%s",
                         has_name ? "You may not specify both topic name and topic id."
                                  : "Neither topic name nor id were specified.");
-        return;
+    } else if (is_duplicate) {
+        controller_fail(&delete->request, &topic->failure, E_INVALID_REQUEST, "Duplicate topic %s.",
+                        has_name ? "name" : "id");
+    }
+}
+
+static enum error check_items(struct controller *controller,
+                              struct controller_delete_topics *delete)
+{
+    struct arena *arena = &controller->plan.arena;
+    struct slice *keys = ARENA_NEW_ARRAY(arena, struct slice, delete->topic_count);
+    bool *is_duplicate;
+    if (keys == NULL) {
+        return E_LOCAL_NO_MEMORY;
     }
     for (size_t i = 0; i < delete->topic_count; i++) {
-        if (i != index && is_same(&delete->topics[i], topic)) {
-            controller_fail(&delete->request, &topic->failure, E_INVALID_REQUEST,
-                            "Duplicate topic %s.", has_name ? "name" : "id");
-            return;
-        }
+        const struct controller_deleted_topic *topic = &delete->topics[i];
+        keys[i] = slice_is_null(topic->name)
+                      ? slice_of(topic->topic_id.bytes, sizeof(topic->topic_id.bytes))
+                      : topic->name;
     }
+    const enum error error = find_duplicates(arena, keys, delete->topic_count, &is_duplicate);
+    for (size_t i = 0; i < delete->topic_count && error == E_OK; i++) {
+        check_item(delete, &delete->topics[i], is_duplicate[i]);
+    }
+    return error;
 }
 
 static const struct image_topic *find(struct controller *controller,
@@ -103,20 +111,20 @@ static enum error delete_topics_prepare(struct controller *controller,
     struct controller_delete_topics *delete = delete_of(request);
     const bool is_enabled =
         settings_boolean(controller->plan.image->settings, SETTING_DELETE_TOPIC_ENABLE);
-    for (size_t i = 0; i < delete->topic_count; i++) {
-        check_item(delete, i);
-        if (!is_enabled) {
+    if (!is_enabled) {
+        for (size_t i = 0; i < delete->topic_count; i++) {
             delete->topics[i].failure = (struct failure){.code = E_TOPIC_DELETION_DISABLED,
                                                          .text = "Topic deletion is disabled."};
         }
+        return E_OK;
     }
-    for (size_t i = 0; i < delete->topic_count; i++) {
-        if (delete->topics[i].failure.code == E_OK &&
-            delete_topic(controller, delete, &delete->topics[i]) != E_OK) {
-            return E_LOCAL_NO_MEMORY;
+    enum error error = check_items(controller, delete);
+    for (size_t i = 0; i < delete->topic_count && error == E_OK; i++) {
+        if (delete->topics[i].failure.code == E_OK) {
+            error = delete_topic(controller, delete, &delete->topics[i]);
         }
     }
-    return E_OK;
+    return error;
 }
 
 static struct failure *delete_topics_failure_at(struct controller_request *request, size_t index)

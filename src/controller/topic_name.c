@@ -40,19 +40,24 @@ const char *topic_name_problem(struct slice name, struct arena *arena)
     return NULL;
 }
 
-bool topic_names_collide(struct slice a, struct slice b)
+int topic_name_compare_colliding(struct slice a, struct slice b)
 {
     if (a.size != b.size) {
-        return false;
+        return a.size < b.size ? -1 : 1;
     }
     for (size_t i = 0; i < a.size; i++) {
         const uint8_t left = a.data[i] == '.' ? '_' : a.data[i];
         const uint8_t right = b.data[i] == '.' ? '_' : b.data[i];
         if (left != right) {
-            return false;
+            return left < right ? -1 : 1;
         }
     }
-    return true;
+    return 0;
+}
+
+bool topic_names_collide(struct slice a, struct slice b)
+{
+    return topic_name_compare_colliding(a, b) == 0;
 }
 
 bool topic_name_is_internal(struct slice name)

@@ -17,4 +17,6 @@ enum {
 const char *topic_name_problem(struct slice name, struct arena *arena);
 /* "a.b" and "a_b" would be one metric: true when only dots and underscores differ. */
 bool topic_names_collide(struct slice a, struct slice b);
+/* An order in which names that collide are equal. */
+int topic_name_compare_colliding(struct slice a, struct slice b);
 bool topic_name_is_internal(struct slice name);
