@@ -115,13 +115,8 @@ static enum error validate(struct log *log, struct append *append, struct record
         record_validate(slice_of(append->data, append->size), &rules, append->scratch, report);
     if (error != E_OK) {
         tell_record_errors(append, report);
-        return error;
     }
-    if ((int64_t)append->size > config->segment_size_bytes_max) {
-        return refuse(append, E_RECORD_LIST_TOO_LARGE,
-                      "The batch is larger than the topic's segment.bytes");
-    }
-    return E_OK;
+    return error;
 }
 
 /* Kafka keeps the time of the log or of the records in the header, as the topic says. */
@@ -197,14 +192,50 @@ static enum error assign(struct log *log, struct append *append, struct record_r
     return E_OK;
 }
 
+static bool is_old_format(const struct append *append)
+{
+    return append->size >= BATCH_PREFIX_AND_MAGIC_SIZE && batch_magic(append->data) >= 0 &&
+           batch_magic(append->data) < 2;
+}
+
+static bool has_other_codec(const struct log *log, const struct batch_header *header)
+{
+    return log->config.compression != COMPRESSION_PRODUCER &&
+           (header->attributes & BATCH_ATTRIBUTE_CONTROL) == 0 &&
+           (int)batch_header_codec(header) != (int)log->config.compression;
+}
+
+/* The batch as it will be stored, but for its offsets. */
+static enum error prepare_bytes(struct log *log, struct append *append,
+                                struct record_report *ret_report)
+{
+    enum error error = E_OK;
+    if (append->magic_old_allowed && is_old_format(append)) {
+        error = log_convert_old(log, append);
+    }
+    if (error == E_OK) {
+        error = validate(log, append, ret_report);
+    }
+    if (error == E_OK && has_other_codec(log, &ret_report->header)) {
+        error = log_recompress(log, append, &ret_report->header);
+    }
+    if (error == E_OK) {
+        stamp(log, append, ret_report);
+    }
+    return error;
+}
+
 static enum error prepare_own(struct log *log, struct append *append)
 {
     struct record_report report;
-    enum error error = validate(log, append, &report);
+    enum error error = prepare_bytes(log, append, &report);
     if (error != E_OK) {
         return error;
     }
-    stamp(log, append, &report);
+    if ((int64_t)append->size > log->config.segment_size_bytes_max) {
+        return refuse(append, E_RECORD_LIST_TOO_LARGE,
+                      "The batch is larger than the topic's segment.bytes");
+    }
     const int64_t offset = log->next_offset;
     error = roll_for(log, &(struct coming_batch){
                               .size = (int64_t)append->size,

@@ -115,6 +115,15 @@ NODISCARD enum error log_delete_segments(struct log *log, uint32_t first, uint32
 /* Adds the path of a file that is to be unlinked later; unlinks now when there is no memory. */
 void log_add_deleted(struct log *log, const char *path);
 
+/* --- bytes that are not stored as they came (log_convert.c) --- */
+
+/* Messages of magic 0 or 1 become one batch of magic 2, in the append's arena. */
+NODISCARD enum error log_convert_old(struct log *log, struct append *append);
+/* The batch, which was validated, gets the topic's codec; *header is that of the new one.
+ * Errors: E_MESSAGE_TOO_LARGE, E_INVALID_RECORD, E_LOCAL_NO_MEMORY. */
+NODISCARD enum error log_recompress(struct log *log, struct append *append,
+                                    struct batch_header *header);
+
 /* --- writing (log_write.c) --- */
 
 /* Writes all that is queued and settles its appends: they move to `written`. */

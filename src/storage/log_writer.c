@@ -12,7 +12,7 @@ static void on_turn_end(struct deferred *deferred)
 
 enum error log_writer_new(struct loop *loop, struct log_writer **ret_writer)
 {
-    struct log_writer *writer = malloc(sizeof(*writer));
+    struct log_writer *writer = calloc(1, sizeof(*writer));
     if (writer == NULL) {
         return E_LOCAL_NO_MEMORY;
     }
@@ -28,6 +28,7 @@ void log_writer_free(struct log_writer *writer)
     if (writer != NULL) {
         check(list_is_empty(&writer->logs));
         deferred_cancel(&writer->deferred);
+        batch_builder_done(&writer->builder);
         free(writer);
     }
 }

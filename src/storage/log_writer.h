@@ -6,14 +6,16 @@
 #include <sys/uio.h>
 
 #include "io/loop.h"
+#include "record/build.h"
 #include "storage/log.h"
 
 enum { WRITER_PIECES_MAX = 1024 }; /* IOV_MAX of Linux */
 
 struct log_writer {
     struct deferred deferred;
-    struct loop *loop; /* NULL: flushed by hand */
-    struct list logs;  /* log.writer_node */
+    struct loop *loop;            /* NULL: flushed by hand */
+    struct list logs;             /* log.writer_node */
+    struct batch_builder builder; /* for what is converted or recompressed */
     struct iovec pieces[WRITER_PIECES_MAX];
 };
 
