@@ -168,6 +168,5 @@ enum error checkpoint_text_write(struct checkpoint_text *text, struct vfs *vfs, 
     check(size > 0 && size < HEAD_ROOM);
     char *start = text->data + HEAD_ROOM - size;
     memcpy(start, head, (size_t)size);
-    return vfs_replace_file(vfs, path,
-                            slice_of(start, text->size - (size_t)(start - text->data)));
+    return vfs_replace_file(vfs, path, slice_of(start, text->size - (size_t)(start - text->data)));
 }

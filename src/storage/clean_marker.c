@@ -37,8 +37,8 @@ enum error clean_marker_write(struct vfs *vfs, const char *directory, int64_t br
     if (!log_directory_path(path, directory, marker_name)) {
         return E_LOCAL_LIMIT;
     }
-    const int size = snprintf(text, sizeof(text), "{\"version\":0,\"brokerEpoch\":%" PRId64 "}",
-                              broker_epoch);
+    const int size =
+        snprintf(text, sizeof(text), "{\"version\":0,\"brokerEpoch\":%" PRId64 "}", broker_epoch);
     return vfs_replace_file(vfs, path, slice_of(text, (size_t)size));
 }
 

@@ -110,8 +110,7 @@ void log_directory_deleted_name(char *name, struct topic_partition topic_partiti
     }
     size += snprintf(suffix + size, sizeof(suffix) - (size_t)size, "%s", deleted_suffix);
     const size_t room = LOG_DIRECTORY_NAME_MAX - (size_t)size;
-    const size_t topic_size =
-        topic_partition.topic.size < room ? topic_partition.topic.size : room;
+    const size_t topic_size = topic_partition.topic.size < room ? topic_partition.topic.size : room;
     (void)snprintf(name, LOG_DIRECTORY_NAME_MAX + 1, "%.*s%s", (int)topic_size,
                    (const char *)topic_partition.topic.data, suffix);
 }
@@ -196,9 +195,8 @@ enum error log_directory_remove(struct vfs *vfs, const char *path)
     arena_init(&arena, LISTING_SIZE_MAX);
     enum error error = vfs->list(vfs, path, &arena, &entries, &count);
     for (size_t i = 0; error == E_OK && i < count; i++) {
-        error = log_directory_path(file_path, path, entries[i].name)
-                    ? vfs->unlink(vfs, file_path)
-                    : E_LOCAL_LIMIT;
+        error = log_directory_path(file_path, path, entries[i].name) ? vfs->unlink(vfs, file_path)
+                                                                     : E_LOCAL_LIMIT;
         error = error == E_LOCAL_NOT_FOUND ? E_OK : error;
     }
     arena_done(&arena);

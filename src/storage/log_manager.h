@@ -49,7 +49,10 @@ struct log_manager_options {
     int64_t start_offset_checkpoint_interval_ms;
     int64_t high_watermark_checkpoint_interval_ms;
     uint32_t open_files_max;
-    bool ack_after_fsync; /* ack.durability=fsync */
+    bool ack_after_fsync;    /* ack.durability=fsync */
+    bool meta_properties_v0; /* new directories: Kafka's ZooKeeper form instead of KRaft's */
+    int64_t broker_epoch;    /* for the clean marker; -1 without ZooKeeper */
+    uint64_t random_seed;    /* 0: from the system */
 };
 
 /* What went wrong at start, for one line to the operator. */
@@ -86,17 +89,42 @@ struct log_load {
     struct log_events events;
     enum error error; /* out */
     void (*on_done)(struct log_load *load);
-    struct job job; /* the manager's */
+    struct job job;   /* the manager's */
+    struct log *log;  /* the manager's */
+    struct list node; /* the manager's */
 };
-/* Opens (makes, recovers) the log on a worker; on_done on the home loop, entry->log set when E_OK.
- * One at a time per entry. */
+/*
+ * Opens (makes, recovers) the log on a worker; on_done on the home loop, entry->log set when E_OK.
+ * One at a time per entry, many at once over all. Never calls on_done inside this call, except
+ * without workers.
+ * Errors: of log_open; E_LOCAL_OFFLINE the directory is or went offline;
+ * E_UNKNOWN_TOPIC_OR_PARTITION deleted meanwhile: the entry is gone after on_done.
+ */
 void log_manager_load(struct log_manager *manager, struct log_load *load);
 
-/* Renames the directory to <name>.<32 hex>-delete now (on a worker), unlinks after the delay; the
- * entry is gone. */
+/*
+ * Renames the directory to <name>.<32 hex>-delete now (on a worker), unlinks after the delay; the
+ * entry is gone (unless it is loading: when that load's on_done returns). Its log is freed at the
+ * end of this turn, when its queued appends have been answered. The same topic-partition may be
+ * added and loaded again at once.
+ */
 void log_manager_delete(struct log_manager *manager, struct log_entry *entry);
 /* DeleteRecords moved the log start: persist the checkpoint before files go (rule 54). */
 void log_manager_checkpoint_start_offsets(struct log_manager *manager);
+/* After log_truncate and log_restart_at: the checkpoint must not stay ahead of the log (rule 44).
+ */
+void log_manager_checkpoint_recovery_points(struct log_manager *manager);
+
+/* How retention reaches logs that are not loaded: names, sizes and times of their files are looked
+ * at; when these say that something is to go, the log is asked for. Home loop. */
+struct log_manager_cold_events {
+    void *context;
+    /* false: not known (yet): held. */
+    bool (*get_config)(void *context, const struct log_entry *entry, struct log_config *ret_config);
+    /* Loads the entry as if it were used. */
+    void (*load)(void *context, struct log_entry *entry);
+};
+void log_manager_on_cold(struct log_manager *manager, const struct log_manager_cold_events *events);
 
 uint32_t log_manager_directory_count(const struct log_manager *manager);
 void log_manager_directory_status(struct log_manager *manager, uint32_t directory,
@@ -106,9 +134,16 @@ void log_manager_on_directory_change(struct log_manager *manager,
                                      void (*on_change)(void *context, uint32_t directory,
                                                        enum error error),
                                      void *context);
-/* A log of this directory failed (from log_events.on_failed). */
+/*
+ * A log of this directory failed (from log_events.on_failed). Calls on_change, then drops the logs
+ * of the directory at the end of this turn: entry->log is NULL at once. E_LOCAL_NO_SPACE: comes
+ * back by itself when there is space. Anything else stays offline until the broker is started
+ * again (rule 50; docs/decisions/log-directory-offline.md).
+ */
 void log_manager_fail_directory(struct log_manager *manager, uint32_t directory, enum error error);
 
-/* Blocking, after the loops have stopped: closes all clean, writes checkpoints and the marker. */
+/* Blocking, on the home thread, after the loops have stopped and before the workers have: closes
+ * all clean, writes checkpoints and the marker. Turns the home loop while work of the manager is
+ * under way. */
 void log_manager_close_clean(struct log_manager *manager);
 void log_manager_free(struct log_manager *manager);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/log_manager.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/log_fixture.h"
+
+#include <cmocka.h>
+
+/* --- a manager on a temporary directory, with a loop and workers --- */
+
+enum { TURN_MS = 20, TURNS_MAX = 500 };
+
+struct home {
+    char directory[64];
+    char second[80];
+    struct loop *loop;
+    struct worker_pool *workers;
+    struct log_manager *manager;
+    struct start_failure failure;
+    struct log_manager_options options;
+    const char *directories[2];
+    uint32_t change_count;
+    enum error last_change;
+};
+
+static void on_change(void *context, uint32_t directory, enum error error)
+{
+    struct home *home = context;
+    assert_int_equal(directory, 0);
+    home->change_count++;
+    home->last_change = error;
+}
+
+static void home_init(struct home *home)
+{
+    *home = (struct home){.directory = "/tmp/ottla-manager-XXXXXX"};
+    assert_non_null(mkdtemp(home->directory));
+    (void)snprintf(home->second, sizeof(home->second), "%s/second", home->directory);
+    home->directories[0] = home->directory;
+    home->directories[1] = home->second;
+    home->options = (struct log_manager_options){
+        .directories = home->directories,
+        .directory_count = 1,
+        .broker_id = -1,
+        .flush_background_interval_ms = 10,
+        .retention_check_interval_ms = 1000,
+        .recovery_point_checkpoint_interval_ms = 10,
+        .start_offset_checkpoint_interval_ms = 10,
+        .high_watermark_checkpoint_interval_ms = 10,
+        .open_files_max = 100,
+        .broker_epoch = -1,
+    };
+    assert_int_equal(loop_new(clock_system(), 0, &home->loop), E_OK);
+    assert_int_equal(worker_pool_new(2, &home->workers), E_OK);
+}
+
+static enum error home_start(struct home *home)
+{
+    const struct log_env env = {
+        .vfs = vfs_system(),
+        .clock = clock_system(),
+        .loop = home->loop,
+        .workers = home->workers,
+    };
+    const enum error error =
+        log_manager_open(&env, NULL, &home->options, &home->manager, &home->failure);
+    if (error == E_OK) {
+        log_manager_on_directory_change(home->manager, on_change, home);
+    }
+    return error;
+}
+
+/* As kill -9 for the files: nothing is closed. */
+static void home_kill(struct home *home)
+{
+    log_manager_free(home->manager);
+    home->manager = NULL;
+}
+
+static void home_stop(struct home *home)
+{
+    log_manager_close_clean(home->manager);
+    home_kill(home);
+}
+
+static void home_done(struct home *home)
+{
+    char command[128];
+    log_manager_free(home->manager);
+    worker_pool_free(home->workers);
+    loop_turn(home->loop, 0);
+    loop_free(home->loop);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", home->directory);
+    assert_int_equal(system(command), 0);
+}
+
+static const char *path_of(const struct home *home, const char *name)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof(path), "%s/%s", home->directory, name);
+    return path;
+}
+
+static bool has(const struct home *home, const char *name)
+{
+    struct stat st;
+    return stat(path_of(home, name), &st) == 0;
+}
+
+static void write_text(const struct home *home, const char *name, const char *text)
+{
+    FILE *file = fopen(path_of(home, name), "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static char *read_text(const struct home *home, const char *name)
+{
+    static char text[4096];
+    FILE *file = fopen(path_of(home, name), "r");
+    text[0] = '\0';
+    if (file != NULL) {
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        (void)fclose(file);
+    }
+    return text;
+}
+
+static struct topic_partition tp(const char *topic, int32_t partition)
+{
+    return (struct topic_partition){.topic = slice_from_string(topic), .partition = partition};
+}
+
+struct waiting_load {
+    struct log_load load;
+    enum error error;
+    bool is_done;
+};
+
+static void on_loaded(struct log_load *load)
+{
+    struct waiting_load *waiting = (struct waiting_load *)(void *)load;
+    assert_false(waiting->is_done);
+    waiting->is_done = true;
+    waiting->error = load->error;
+}
+
+static void begin_load(struct home *home, struct log_entry *entry, struct waiting_load *waiting)
+{
+    *waiting = (struct waiting_load){
+        .load = {.entry = entry, .config = fixture_config(), .on_done = on_loaded}};
+    waiting->load.config.file_delete_delay_ms = 0;
+    log_manager_load(home->manager, &waiting->load);
+}
+
+static void turn_until(struct home *home, const bool *is_done)
+{
+    for (int i = 0; i < TURNS_MAX && !*is_done; i++) {
+        loop_turn(home->loop, TURN_MS);
+    }
+    assert_true(*is_done);
+}
+
+static enum error load(struct home *home, struct log_entry *entry)
+{
+    struct waiting_load waiting;
+    begin_load(home, entry, &waiting);
+    turn_until(home, &waiting.is_done);
+    return waiting.error;
+}
+
+static struct log_entry *add(struct home *home, const char *topic, int32_t partition)
+{
+    struct log_entry *entry =
+        log_manager_add(home->manager, tp(topic, partition), NULL, UINT32_MAX);
+    assert_non_null(entry);
+    return entry;
+}
+
+static void on_appended(struct append *append)
+{
+    assert_int_equal(append->error, E_OK);
+    free(append);
+}
+
+static void append_one(struct home *home, struct log *log)
+{
+    struct log_fixture fixture;
+    size_t size;
+    fixture_init(&fixture, NULL);
+    uint8_t *data = fixture_batch(&fixture, &(struct batch_spec){.count = 3}, &size);
+    struct append *append = calloc(1, sizeof(*append));
+    assert_non_null(append);
+    append->data = data;
+    append->size = size;
+    append->origin = APPEND_FROM_CLIENT;
+    append->on_done = on_appended;
+    append->scratch = fixture.scratch;
+    log_append(log, append);
+    loop_turn(home->loop, 0);
+    free(data);
+    fixture_done(&fixture);
+}
+
+static int64_t end_of(const struct log_entry *entry)
+{
+    struct log_offsets offsets;
+    log_get_offsets(entry->log, &offsets);
+    return offsets.end;
+}
+
+/* --- tests --- */
+
+/* A clean stop leaves checkpoints and the marker; the next start takes the marker away, trusts
+ * them and finds the data. */
+static void test_clean_stop_and_start(void **state)
+{
+    struct home home;
+    (void)state;
+    home_init(&home);
+    assert_int_equal(home_start(&home), E_OK);
+    struct log_entry *entry = add(&home, "orders", 3);
+    assert_int_equal(load(&home, entry), E_OK);
+    append_one(&home, entry->log);
+    log_set_high_watermark(entry->log, 2);
+    home_stop(&home);
+    assert_true(has(&home, ".kafka_cleanshutdown"));
+    assert_string_equal(read_text(&home, ".kafka_cleanshutdown"),
+                        "{\"version\":0,\"brokerEpoch\":-1}");
+    assert_string_equal(read_text(&home, "recovery-point-offset-checkpoint"), "0\n1\norders 3 3\n");
+    assert_string_equal(read_text(&home, "replication-offset-checkpoint"), "0\n1\norders 3 2\n");
+
+    assert_int_equal(home_start(&home), E_OK);
+    assert_false(has(&home, ".kafka_cleanshutdown"));
+    entry = log_manager_find(home.manager, tp("orders", 3));
+    assert_non_null(entry);
+    assert_null(entry->log);
+    assert_true(entry->hints.was_clean);
+    assert_int_equal(entry->hints.recovery_point, 3);
+    assert_int_equal(entry->hints.high_watermark, 2);
+    assert_int_equal(load(&home, entry), E_OK);
+    assert_int_equal(end_of(entry), 3);
+
+    /* Killed: no marker, but what is in the page cache is found, on the same boot. */
+    append_one(&home, entry->log);
+    home_kill(&home);
+    assert_int_equal(home_start(&home), E_OK);
+    entry = log_manager_find(home.manager, tp("orders", 3));
+    assert_false(entry->hints.was_clean);
+    assert_false(entry->hints.machine_restarted);
+    /* Not loaded, so not recovered: a clean stop must not say that it is. */
+    home_stop(&home);
+    assert_false(has(&home, ".kafka_cleanshutdown"));
+    assert_int_equal(home_start(&home), E_OK);
+    entry = log_manager_find(home.manager, tp("orders", 3));
+    assert_int_equal(load(&home, entry), E_OK);
+    assert_int_equal(end_of(entry), 6);
+    home_stop(&home);
+    assert_true(has(&home, ".kafka_cleanshutdown"));
+    home_done(&home);
+}
+
+/* Ids that differ, a lock that is held and a partition in two places refuse with one line. */
+static void test_refuses_to_start(void **state)
+{
+    struct home home;
+    struct home other;
+    (void)state;
+    home_init(&home);
+    home.options.cluster_id = SLICE("a-cluster");
+    write_text(&home, "meta.properties", "version=0\nbroker.id=7\ncluster.id=b-cluster\n");
+    assert_int_equal(home_start(&home), E_INCONSISTENT_CLUSTER_ID);
+    assert_non_null(strstr(home.failure.text, "a-cluster"));
+    assert_non_null(strstr(home.failure.text, "b-cluster"));
+    home.options.cluster_id = SLICE_NULL;
+    home.options.broker_id = 8;
+    assert_int_equal(home_start(&home), E_LOCAL_BAD_CONFIG);
+    home.options.broker_id = -1;
+    assert_int_equal(home_start(&home), E_OK);
+    assert_int_equal(log_manager_broker_id(home.manager), 7);
+
+    home_init(&other);
+    other.directories[0] = home.directory;
+    assert_int_equal(home_start(&other), E_LOCAL_BUSY);
+    home_done(&other);
+
+    home_kill(&home);
+    home.options.directory_count = 2;
+    assert_int_equal(mkdir(path_of(&home, "t-0"), 0755), 0);
+    assert_int_equal(mkdir(path_of(&home, "second"), 0755), 0);
+    assert_int_equal(mkdir(path_of(&home, "second/t-0"), 0755), 0);
+    assert_int_equal(home_start(&home), E_LOCAL_CORRUPT);
+    assert_non_null(strstr(home.failure.text, "t-0"));
+    home_done(&home);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clean_stop_and_start),
+        cmocka_unit_test(test_refuses_to_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
