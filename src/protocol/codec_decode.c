@@ -4,115 +4,215 @@
 #include "protocol/codec_private.h"
 
 /*
- * Invariants: D1 next <= end, and nothing at or after end is read.
- *             D2 nothing is allocated by a count that exceeds (end - next) / shortest element.
+ * Each function reads a value at p, which stays in a register on the hot path, and returns the
+ * position after it, or NULL with the reason in d->error.
+ *
+ * Invariants: D1 p <= end, and nothing at or after end is read.
+ *             D2 nothing is allocated by a count that exceeds (end - p) / shortest element.
  * Calls nest as deep as the schema's structs do (at most 5), never by what the bytes say.
  */
 struct decoder {
-    const uint8_t *next;
     const uint8_t *end; /* of the message, or of the tagged field that is being read */
     struct arena *arena;
     uint32_t element_count_left;
+    enum error error;
 };
 
-static enum error decode_struct(struct decoder *d, const struct layout *layout, uint8_t *message);
+static const uint8_t *decode_struct(struct decoder *d, const uint8_t *p,
+                                    const struct layout *layout, uint8_t *message);
 
-static inline size_t left(const struct decoder *d)
+__attribute__((noinline, cold)) static const uint8_t *refuse(struct decoder *d, enum error error)
 {
-    return (size_t)(d->end - d->next);
+    d->error = error;
+    return NULL;
 }
 
-static inline enum error read_uvarint(struct decoder *d, uint32_t *ret_value)
+static inline size_t left(const struct decoder *d, const uint8_t *p)
 {
-    if (LIKELY(d->next < d->end && (*d->next & 0x80U) == 0)) {
-        *ret_value = *d->next++;
-        return E_OK;
-    }
-    const uint8_t *after = uvarint32_read(d->next, d->end, ret_value);
-    if (after == NULL) {
-        return left(d) < UVARINT32_SIZE_MAX ? E_LOCAL_TRUNCATED : E_LOCAL_MALFORMED;
-    }
-    d->next = after;
-    return E_OK;
+    return (size_t)(d->end - p);
 }
 
-/* Compact sizes and counts are stored plus one; 0 is null, here -1. */
-static inline enum error read_compact_size(struct decoder *d, int64_t *ret_size)
+/* Sizes */
+
+struct uvarint {
+    const uint8_t *next; /* after it; NULL: refused */
+    uint32_t value;
+};
+
+__attribute__((noinline)) static struct uvarint read_long_uvarint(struct decoder *d,
+                                                                  const uint8_t *p)
 {
-    uint32_t raw;
-    const enum error error = read_uvarint(d, &raw);
-    if (error == E_OK) {
-        *ret_size = (int64_t)raw - 1;
+    struct uvarint result;
+    result.next = uvarint32_read(p, d->end, &result.value);
+    if (result.next == NULL) {
+        const bool is_cut = left(d, p) < UVARINT32_SIZE_MAX;
+        (void)refuse(d, is_cut ? E_LOCAL_TRUNCATED : E_LOCAL_MALFORMED);
     }
-    return error;
+    return result;
 }
 
-static inline enum error read_size16(struct decoder *d, int64_t *ret_size)
+static inline struct uvarint read_uvarint(struct decoder *d, const uint8_t *p)
 {
-    if (left(d) < 2) {
-        return E_LOCAL_TRUNCATED;
+    if (LIKELY(p < d->end && (*p & 0x80U) == 0)) {
+        return (struct uvarint){.next = p + 1, .value = *p};
     }
-    *ret_size = (int16_t)be16_load(d->next);
-    d->next += 2;
-    return E_OK;
+    return read_long_uvarint(d, p);
 }
 
-static inline enum error read_size32(struct decoder *d, int64_t *ret_size)
+/* A size or count, -1 and below: null. Any negative is null, as in Kafka; compact ones are stored
+ * plus one. */
+struct extent {
+    const uint8_t *next; /* after it; NULL: refused */
+    int64_t size;
+};
+
+static inline struct extent read_compact_extent(struct decoder *d, const uint8_t *p)
 {
-    if (left(d) < 4) {
-        return E_LOCAL_TRUNCATED;
-    }
-    *ret_size = (int32_t)be32_load(d->next);
-    d->next += 4;
-    return E_OK;
+    const struct uvarint raw = read_uvarint(d, p);
+    return (struct extent){.next = raw.next, .size = (int64_t)raw.value - 1};
 }
 
-/* The bytes of a string, bytes or records field, whose size has been read. Any negative size is
- * null, as in Kafka. */
-static inline enum error read_slice(struct decoder *d, int64_t size, bool nullable,
-                                    struct slice *ret_slice)
+static inline struct extent read_extent16(struct decoder *d, const uint8_t *p)
 {
-    if (size < 0) {
+    if (UNLIKELY(left(d, p) < 2)) {
+        return (struct extent){.next = refuse(d, E_LOCAL_TRUNCATED)};
+    }
+    return (struct extent){.next = p + 2, .size = (int16_t)be16_load(p)};
+}
+
+static inline struct extent read_extent32(struct decoder *d, const uint8_t *p)
+{
+    if (UNLIKELY(left(d, p) < 4)) {
+        return (struct extent){.next = refuse(d, E_LOCAL_TRUNCATED)};
+    }
+    return (struct extent){.next = p + 4, .size = (int32_t)be32_load(p)};
+}
+
+/* Values */
+
+/* The bytes of a string, bytes or records field whose extent has been read. */
+static inline const uint8_t *take_slice(struct decoder *d, struct extent extent, bool nullable,
+                                        struct slice *ret_slice)
+{
+    if (UNLIKELY(extent.next == NULL)) {
+        return NULL;
+    }
+    if (extent.size < 0) {
         *ret_slice = SLICE_NULL;
-        return nullable ? E_OK : E_LOCAL_MALFORMED;
+        return nullable ? extent.next : refuse(d, E_LOCAL_MALFORMED);
     }
-    if ((uint64_t)size > left(d)) {
-        return E_LOCAL_TRUNCATED;
+    if (UNLIKELY((size_t)extent.size > left(d, extent.next))) {
+        return refuse(d, E_LOCAL_TRUNCATED);
     }
-    *ret_slice = slice_of(d->next, (size_t)size);
-    d->next += size;
-    return E_OK;
+    *ret_slice = slice_of(extent.next, (size_t)extent.size);
+    return extent.next + extent.size;
 }
 
-static inline enum error read_string(struct decoder *d, int64_t size, bool nullable,
-                                     struct slice *ret_slice)
+static inline const uint8_t *take_string(struct decoder *d, struct extent extent, bool nullable,
+                                         struct slice *ret_slice)
 {
-    if (size > INT16_MAX) {
-        return E_LOCAL_MALFORMED; /* only a compact size can claim it; Kafka refuses it too */
+    if (UNLIKELY(extent.next != NULL && extent.size > INT16_MAX)) {
+        return refuse(d, E_LOCAL_MALFORMED); /* only a compact size can claim it */
     }
-    return read_slice(d, size, nullable, ret_slice);
+    return take_slice(d, extent, nullable, ret_slice);
 }
 
-static enum error decode_struct_pointer(struct decoder *d, const struct layout *layout,
-                                        void **ret_pointer)
+static const uint8_t *decode_struct_pointer(struct decoder *d, const uint8_t *p,
+                                            const struct layout *layout, void **ret_pointer)
 {
-    if (left(d) < 1) {
-        return E_LOCAL_TRUNCATED;
+    if (left(d, p) < 1) {
+        return refuse(d, E_LOCAL_TRUNCATED);
     }
     *ret_pointer = NULL;
-    if ((int8_t)*d->next++ < 0) {
-        return E_OK;
+    if ((int8_t)*p < 0) {
+        return p + 1;
     }
     uint8_t *child = arena_alloc(d->arena, layout->type->size, _Alignof(max_align_t));
     if (child == NULL) {
-        return E_LOCAL_NO_MEMORY;
+        return refuse(d, E_LOCAL_NO_MEMORY);
     }
     *ret_pointer = child;
-    return decode_struct(d, layout, child);
+    return decode_struct(d, p + 1, layout, child);
 }
 
+static inline struct slice *as_slice(uint8_t *member)
+{
+    return (struct slice *)(void *)member;
+}
+
+/* Everything but arrays. Inlined into the loop over a struct's fields, which is the hot one. */
+__attribute__((always_inline)) static inline const uint8_t *
+decode_value(struct decoder *d, const uint8_t *p, enum step_kind kind, bool nullable,
+             const struct layout *child, uint8_t *member)
+{
+    switch (kind) {
+    case STEP_BOOL:
+    case STEP_INT8:
+        if (UNLIKELY(left(d, p) < 1)) {
+            break;
+        }
+        *member = kind == STEP_BOOL ? *p != 0 : *p;
+        return p + 1;
+    case STEP_INT16: {
+        if (UNLIKELY(left(d, p) < 2)) {
+            break;
+        }
+        const uint16_t value = be16_load(p);
+        memcpy(member, &value, sizeof(value));
+        return p + sizeof(value);
+    }
+    case STEP_INT32: {
+        if (UNLIKELY(left(d, p) < 4)) {
+            break;
+        }
+        const uint32_t value = be32_load(p);
+        memcpy(member, &value, sizeof(value));
+        return p + sizeof(value);
+    }
+    case STEP_INT64: {
+        if (UNLIKELY(left(d, p) < 8)) {
+            break;
+        }
+        const uint64_t value = be64_load(p);
+        memcpy(member, &value, sizeof(value));
+        return p + sizeof(value);
+    }
+    case STEP_UUID:
+        if (UNLIKELY(left(d, p) < sizeof(struct uuid))) {
+            break;
+        }
+        memcpy(member, p, sizeof(struct uuid));
+        return p + sizeof(struct uuid);
+    case STEP_STRING:
+        return take_string(d, read_extent16(d, p), nullable, as_slice(member));
+    case STEP_COMPACT_STRING:
+        return take_string(d, read_compact_extent(d, p), nullable, as_slice(member));
+    case STEP_BYTES:
+        return take_slice(d, read_extent32(d, p), nullable, as_slice(member));
+    case STEP_COMPACT_BYTES:
+        return take_slice(d, read_compact_extent(d, p), nullable, as_slice(member));
+    case STEP_RECORDS:
+    case STEP_COMPACT_RECORDS: {
+        struct records *records = (struct records *)(void *)member;
+        records->chain = NULL;
+        return take_slice(d, kind == STEP_RECORDS ? read_extent32(d, p) : read_compact_extent(d, p),
+                          nullable, &records->bytes);
+    }
+    case STEP_STRUCT:
+        return decode_struct(d, p, child, member);
+    case STEP_STRUCT_POINTER:
+        return decode_struct_pointer(d, p, child, (void **)(void *)member);
+    case STEP_ARRAY:
+    case STEP_COMPACT_ARRAY:
+        check(!"an array of arrays");
+    }
+    return refuse(d, E_LOCAL_TRUNCATED);
+}
+
+/* Arrays */
+
 /* Bytes of the shortest encoding of an element. */
-static size_t element_wire_size(const struct step *step)
+static inline size_t element_wire_size(const struct step *step)
 {
     static const uint8_t sizes[] = {
         [STEP_BOOL] = 1,  [STEP_INT8] = 1,          [STEP_INT16] = 2,  [STEP_INT32] = 4,
@@ -126,209 +226,146 @@ static size_t element_wire_size(const struct step *step)
     return sizes[step->element];
 }
 
-static inline enum error decode_value(struct decoder *d, enum step_kind kind, bool nullable,
-                                      const struct layout *child, uint8_t *member)
+/* E_OK, or why there can be no array of this count. */
+static inline enum error check_count(const struct decoder *d, const struct step *step,
+                                     struct extent extent)
 {
-    int64_t size;
-    enum error error;
-    switch (kind) {
-    case STEP_BOOL:
-        if (left(d) < 1) {
-            return E_LOCAL_TRUNCATED;
-        }
-        *(bool *)member = *d->next++ != 0;
-        return E_OK;
-    case STEP_INT8:
-        if (left(d) < 1) {
-            return E_LOCAL_TRUNCATED;
-        }
-        *member = *d->next++;
-        return E_OK;
-    case STEP_INT16: {
-        if (left(d) < 2) {
-            return E_LOCAL_TRUNCATED;
-        }
-        const uint16_t value = be16_load(d->next);
-        memcpy(member, &value, sizeof(value));
-        d->next += sizeof(value);
-        return E_OK;
-    }
-    case STEP_INT32: {
-        if (left(d) < 4) {
-            return E_LOCAL_TRUNCATED;
-        }
-        const uint32_t value = be32_load(d->next);
-        memcpy(member, &value, sizeof(value));
-        d->next += sizeof(value);
-        return E_OK;
-    }
-    case STEP_INT64: {
-        if (left(d) < 8) {
-            return E_LOCAL_TRUNCATED;
-        }
-        const uint64_t value = be64_load(d->next);
-        memcpy(member, &value, sizeof(value));
-        d->next += sizeof(value);
-        return E_OK;
-    }
-    case STEP_UUID:
-        if (left(d) < sizeof(struct uuid)) {
-            return E_LOCAL_TRUNCATED;
-        }
-        memcpy(member, d->next, sizeof(struct uuid));
-        d->next += sizeof(struct uuid);
-        return E_OK;
-    case STEP_STRING:
-        error = read_size16(d, &size);
-        return error ? error : read_string(d, size, nullable, (struct slice *)(void *)member);
-    case STEP_COMPACT_STRING:
-        error = read_compact_size(d, &size);
-        return error ? error : read_string(d, size, nullable, (struct slice *)(void *)member);
-    case STEP_BYTES:
-        error = read_size32(d, &size);
-        return error ? error : read_slice(d, size, nullable, (struct slice *)(void *)member);
-    case STEP_COMPACT_BYTES:
-        error = read_compact_size(d, &size);
-        return error ? error : read_slice(d, size, nullable, (struct slice *)(void *)member);
-    case STEP_RECORDS:
-    case STEP_COMPACT_RECORDS: {
-        struct records *records = (struct records *)(void *)member;
-        records->chain = NULL;
-        error = kind == STEP_RECORDS ? read_size32(d, &size) : read_compact_size(d, &size);
-        return error ? error : read_slice(d, size, nullable, &records->bytes);
-    }
-    case STEP_STRUCT:
-        return decode_struct(d, child, member);
-    case STEP_STRUCT_POINTER:
-        return decode_struct_pointer(d, child, (void **)(void *)member);
-    case STEP_ARRAY:
-    case STEP_COMPACT_ARRAY:
-        break;
-    }
-    check(!"a step that is no value");
-    return E_LOCAL_MALFORMED;
-}
-
-static enum error decode_array(struct decoder *d, const struct step *step, int64_t count,
-                               struct array_view *ret_array)
-{
-    if (count < 0) {
-        *ret_array = (struct array_view){.items = NULL, .count = 0};
+    if (extent.size < 0) {
         return step->nullable ? E_OK : E_LOCAL_MALFORMED;
     }
-    if (count == 0) {
-        *ret_array = (struct array_view){.items = ARRAY_EMPTY, .count = 0};
-        return E_OK;
-    }
-    /* count < 2^32, sizes < 2^16: no overflow. */
-    if ((uint64_t)count * element_wire_size(step) > left(d)) { /* D2 */
+    /* A count is below 2^32, a size below 2^16: no overflow. */
+    if ((uint64_t)extent.size * element_wire_size(step) > left(d, extent.next)) { /* D2 */
         return E_LOCAL_TRUNCATED;
     }
-    if ((uint64_t)count > d->element_count_left) {
-        return E_LOCAL_LIMIT;
-    }
-    d->element_count_left -= (uint32_t)count;
-    const size_t memory_size = element_size(step);
-    uint8_t *items = arena_alloc(d->arena, (size_t)count * memory_size, _Alignof(max_align_t));
-    if (items == NULL) {
-        return E_LOCAL_NO_MEMORY;
-    }
-    *ret_array = (struct array_view){.items = items, .count = (uint32_t)count};
-    for (uint8_t *const end = items + (size_t)count * memory_size; items < end;
-         items += memory_size) {
-        const enum error error = decode_value(d, step->element, false, step->child, items);
-        if (error) {
-            return error;
-        }
-    }
-    return E_OK;
+    return (uint64_t)extent.size > d->element_count_left ? E_LOCAL_LIMIT : E_OK;
 }
 
-static inline enum error decode_step(struct decoder *d, const struct step *step, uint8_t *message)
+static const uint8_t *decode_elements(struct decoder *d, const uint8_t *p, const struct step *step,
+                                      uint8_t *items, size_t item_size, uint32_t count)
+{
+    for (; count > 0 && p != NULL; count--) {
+        p = decode_value(d, p, step->element, false, step->child, items);
+        items += item_size;
+    }
+    return p;
+}
+
+static const uint8_t *decode_array(struct decoder *d, const uint8_t *p, const struct step *step,
+                                   struct array_view *ret_array)
+{
+    const struct extent extent =
+        step->kind == STEP_ARRAY ? read_extent32(d, p) : read_compact_extent(d, p);
+    if (UNLIKELY(extent.next == NULL)) {
+        return NULL;
+    }
+    const enum error error = check_count(d, step, extent);
+    if (UNLIKELY(error)) {
+        return refuse(d, error);
+    }
+    if (extent.size <= 0) {
+        *ret_array = (struct array_view){.items = extent.size < 0 ? NULL : ARRAY_EMPTY};
+        return extent.next;
+    }
+    const uint32_t count = (uint32_t)extent.size;
+    const size_t item_size = element_size(step);
+    d->element_count_left -= count;
+    uint8_t *items = arena_alloc(d->arena, count * item_size, _Alignof(max_align_t));
+    if (UNLIKELY(items == NULL)) {
+        return refuse(d, E_LOCAL_NO_MEMORY);
+    }
+    *ret_array = (struct array_view){.items = items, .count = count};
+    if (step->element != STEP_STRUCT) {
+        return decode_elements(d, extent.next, step, items, item_size, count);
+    }
+    p = extent.next;
+    for (uint8_t *const end = items + count * item_size; items < end && p != NULL;
+         items += item_size) {
+        p = decode_struct(d, p, step->child, items);
+    }
+    return p;
+}
+
+__attribute__((always_inline)) static inline const uint8_t *
+decode_step(struct decoder *d, const uint8_t *p, const struct step *step, uint8_t *message)
 {
     uint8_t *member = message + step->offset;
-    if (step->kind == STEP_ARRAY || step->kind == STEP_COMPACT_ARRAY) {
-        int64_t count;
-        const enum error error =
-            step->kind == STEP_ARRAY ? read_size32(d, &count) : read_compact_size(d, &count);
-        return error ? error : decode_array(d, step, count, (struct array_view *)(void *)member);
+    if (step->kind >= STEP_ARRAY) {
+        return decode_array(d, p, step, (struct array_view *)(void *)member);
     }
-    return decode_value(d, step->kind, step->nullable, step->child, member);
+    return decode_value(d, p, step->kind, step->nullable, step->child, member);
 }
 
-static enum error decode_tagged_field(struct decoder *d, const struct step *step, size_t size,
-                                      uint8_t *message)
+/* Structs */
+
+static const uint8_t *decode_tagged_field(struct decoder *d, const uint8_t *p, size_t size,
+                                          const struct step *step, uint8_t *message)
 {
     const uint8_t *const end = d->end;
-    d->end = d->next + size;
-    const enum error error = decode_step(d, step, message);
-    const bool whole = d->next == d->end;
-    d->end = end;
-    if (error) {
-        return error;
+    d->end = p + size;
+    p = decode_step(d, p, step, message);
+    if (p != NULL && p != d->end) {
+        p = refuse(d, E_LOCAL_MALFORMED);
     }
-    return whole ? E_OK : E_LOCAL_MALFORMED;
+    d->end = end;
+    return p;
 }
 
-static enum error decode_tagged_fields(struct decoder *d, const struct layout *layout,
-                                       uint32_t count, uint8_t *message)
+/* Known ones are stored; those of a newer peer are skipped (KIP-482). */
+static const uint8_t *decode_tagged_fields(struct decoder *d, const uint8_t *p, uint32_t count,
+                                           const struct layout *layout, uint8_t *message)
 {
     const struct step *step = layout->steps + layout->step_count;
     const struct step *const end = step + layout->tagged_count;
     uint32_t tag_min = 0;
-    for (; count > 0; count--) {
-        uint32_t tag;
-        uint32_t size;
-        enum error error = read_uvarint(d, &tag);
-        if (!error) {
-            error = read_uvarint(d, &size);
+    for (; count > 0 && p != NULL; count--) {
+        const struct uvarint tag = read_uvarint(d, p);
+        if (tag.next == NULL) {
+            return NULL;
         }
-        if (error) {
-            return error;
+        const struct uvarint size = read_uvarint(d, tag.next);
+        if (size.next == NULL) {
+            return NULL;
         }
-        if (tag < tag_min || tag > INT32_MAX) {
-            return E_LOCAL_MALFORMED; /* twice, or not rising */
+        if (tag.value < tag_min || tag.value > INT32_MAX) {
+            return refuse(d, E_LOCAL_MALFORMED); /* twice, or not rising */
         }
-        tag_min = tag + 1;
-        if (size > left(d)) {
-            return E_LOCAL_TRUNCATED;
+        tag_min = tag.value + 1;
+        if (size.value > left(d, size.next)) {
+            return refuse(d, E_LOCAL_TRUNCATED);
         }
-        while (step < end && step->tag < tag) {
+        while (step < end && step->tag < tag.value) {
             step++;
         }
-        if (step < end && step->tag == tag) {
-            error = decode_tagged_field(d, step, size, message);
-            if (error) {
-                return error;
-            }
+        if (step < end && step->tag == tag.value) {
+            p = decode_tagged_field(d, size.next, size.value, step, message);
         } else {
-            d->next += size; /* from a newer peer: not ours to know (KIP-482) */
+            p = size.next + size.value;
         }
     }
-    return E_OK;
+    return p;
 }
 
-static enum error decode_struct(struct decoder *d, const struct layout *layout, uint8_t *message)
+static const uint8_t *decode_struct(struct decoder *d, const uint8_t *p,
+                                    const struct layout *layout, uint8_t *message)
 {
     if (!layout->complete) {
         memcpy(message, layout->type->defaults, layout->type->size);
     }
     const struct step *const end = layout->steps + layout->step_count;
     for (const struct step *step = layout->steps; step < end; step++) {
-        const enum error error = decode_step(d, step, message);
-        if (UNLIKELY(error)) {
-            return error;
+        p = decode_step(d, p, step, message);
+        if (UNLIKELY(p == NULL)) {
+            return NULL;
         }
     }
     if (!layout->flexible) {
-        return E_OK;
+        return p;
     }
-    uint32_t tagged_count;
-    const enum error error = read_uvarint(d, &tagged_count);
-    if (error || tagged_count == 0) {
-        return error;
+    const struct uvarint tagged_count = read_uvarint(d, p);
+    if (LIKELY(tagged_count.next == NULL || tagged_count.value == 0)) {
+        return tagged_count.next;
     }
-    return decode_tagged_fields(d, layout, tagged_count, message);
+    return decode_tagged_fields(d, tagged_count.next, tagged_count.value, layout, message);
 }
 
 enum error codec_decode(const struct message_schema *schema, int16_t version, struct slice bytes,
@@ -343,17 +380,16 @@ enum error codec_decode(const struct message_schema *schema, int16_t version, st
     }
     const struct decode_limits bounds = limits != NULL ? *limits : DECODE_LIMITS_DEFAULT;
     struct decoder d = {
-        .next = bytes.data,
         .end = bytes.data + bytes.size,
         .arena = arena,
         .element_count_left = bounds.element_count_max,
     };
-    const enum error error =
-        decode_struct(&d, schema->layouts[version - schema->version_min], ret_message);
-    if (error) {
-        return error;
+    const uint8_t *p =
+        decode_struct(&d, bytes.data, schema->layouts[version - schema->version_min], ret_message);
+    if (p == NULL) {
+        return d.error;
     }
-    check_slow(d.next <= d.end); /* D1 */
-    *ret_consumed = (size_t)(d.next - bytes.data);
+    check_slow(p <= d.end); /* D1 */
+    *ret_consumed = (size_t)(p - bytes.data);
     return E_OK;
 }

@@ -4,14 +4,15 @@
 #include "protocol/codec_private.h"
 
 enum {
-    BLOCK_SIZE_FIRST = 512,     /* most responses without records */
-    BLOCK_SIZE_CUT = 64 * 1024, /* a block of this size is cut off instead of copied */
-    RECORDS_COPY_MAX = 512,     /* a piece of its own costs more than copying so much */
-    FIXED_SIZE_MAX = 16,        /* the longest value of fixed size, or size before a value */
+    BLOCK_SIZE_FIRST = 512,           /* most responses without records */
+    BLOCK_SIZE_CUT = 64 * 1024,       /* a block of this size is cut off instead of copied */
+    RECORDS_COPY_MAX = 512,           /* a piece of its own costs more than copying so much */
+    FIXED_SIZE_MAX = 16,              /* the longest value of fixed size, or size before a value */
+    SIZE_MAX_ENCODED = INT32_MAX - 1, /* so that plus one it still fits an int32 */
 };
 
-static enum error encode_struct(struct writer *w, const struct layout *layout,
-                                const uint8_t *message);
+static uint8_t *encode_struct(struct writer *w, uint8_t *p, const struct layout *layout,
+                              const uint8_t *message);
 
 /* Writer */
 
@@ -62,198 +63,241 @@ bool writer_grow(struct writer *w, size_t size)
     return true;
 }
 
-static enum error put_bytes(struct writer *w, struct slice bytes)
+/*
+ * Below, each function writes at p, which stays in a register on the hot path, and returns the
+ * position after what it wrote, or NULL with the reason in w->error. w->next lags behind p until
+ * it returns to writer_put_message; the block may move whenever room is made.
+ */
+
+__attribute__((noinline, cold)) static uint8_t *refuse(struct writer *w, enum error error)
 {
-    if (!writer_room(w, bytes.size)) {
-        return E_LOCAL_NO_MEMORY;
-    }
-    if (bytes.size > 0) {
-        memcpy(w->next, bytes.data, bytes.size);
-        w->next += bytes.size;
-    }
-    return E_OK;
+    w->error = error;
+    return NULL;
 }
 
-/* Room for it has been made. */
-static inline void put_compact_size(struct writer *w, bool is_null, size_t size)
+__attribute__((noinline)) static uint8_t *make_room(struct writer *w, uint8_t *p, size_t size)
+{
+    w->next = p;
+    return writer_grow(w, size) ? w->next : refuse(w, E_LOCAL_NO_MEMORY);
+}
+
+static inline uint8_t *room(struct writer *w, uint8_t *p, size_t size)
+{
+    return LIKELY((size_t)(w->end - p) >= size) ? p : make_room(w, p, size);
+}
+
+static inline uint8_t *put_compact_size(uint8_t *p, bool is_null, size_t size)
 {
     const uint32_t raw = is_null ? 0 : (uint32_t)size + 1;
     if (LIKELY(raw < 0x80)) {
-        *w->next++ = (uint8_t)raw;
-    } else {
-        w->next = uvarint32_write(w->next, raw);
+        *p = (uint8_t)raw;
+        return p + 1;
     }
+    return uvarint32_write(p, raw);
 }
 
-static inline void put_size32(struct writer *w, bool is_null, size_t size)
+static inline uint8_t *put_size32(uint8_t *p, bool is_null, size_t size)
 {
-    be32_store(w->next, is_null ? UINT32_MAX : (uint32_t)size);
-    w->next += 4;
+    be32_store(p, is_null ? UINT32_MAX : (uint32_t)size);
+    return p + 4;
+}
+
+static inline uint8_t *put_bytes(uint8_t *p, struct slice bytes)
+{
+    if (bytes.size > 0) {
+        memcpy(p, bytes.data, bytes.size);
+    }
+    return p + bytes.size;
 }
 
 /* Values */
 
-static inline enum error encode_slice(struct writer *w, enum step_kind kind, bool nullable,
-                                      struct slice bytes)
+static uint8_t *encode_string(struct writer *w, uint8_t *p, bool compact, bool nullable,
+                              struct slice bytes)
 {
     const bool is_null = nullable && slice_is_null(bytes);
-    const bool is_string = kind == STEP_STRING || kind == STEP_COMPACT_STRING;
-    if (bytes.size > (is_string ? (size_t)INT16_MAX : (size_t)INT32_MAX - 1)) {
-        return E_LOCAL_LIMIT;
+    if (UNLIKELY(bytes.size > INT16_MAX)) {
+        return refuse(w, E_LOCAL_LIMIT);
     }
-    if (!writer_room(w, FIXED_SIZE_MAX + bytes.size)) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX + bytes.size);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
     }
-    if (kind == STEP_STRING) {
-        be16_store(w->next, is_null ? UINT16_MAX : (uint16_t)bytes.size);
-        w->next += 2;
-    } else if (kind == STEP_BYTES) {
-        put_size32(w, is_null, bytes.size);
-    } else {
-        put_compact_size(w, is_null, bytes.size);
+    if (compact) {
+        return put_bytes(put_compact_size(p, is_null, bytes.size), bytes);
     }
-    if (bytes.size > 0) {
-        memcpy(w->next, bytes.data, bytes.size);
-        w->next += bytes.size;
-    }
-    return E_OK;
+    be16_store(p, is_null ? UINT16_MAX : (uint16_t)bytes.size);
+    return put_bytes(p + 2, bytes);
 }
 
-static enum error encode_records(struct writer *w, enum step_kind kind, bool nullable,
-                                 const struct records *records)
+static uint8_t *encode_bytes(struct writer *w, uint8_t *p, bool compact, bool nullable,
+                             struct slice bytes)
 {
-    const size_t size = records->chain != NULL ? records->chain->size : records->bytes.size;
-    const bool is_null = nullable && records->chain == NULL && slice_is_null(records->bytes);
-    if (size > (size_t)INT32_MAX - 1) {
-        return E_LOCAL_LIMIT;
+    const bool is_null = nullable && slice_is_null(bytes);
+    if (UNLIKELY(bytes.size > SIZE_MAX_ENCODED)) {
+        return refuse(w, E_LOCAL_LIMIT);
     }
-    if (!writer_room(w, FIXED_SIZE_MAX)) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX + bytes.size);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
     }
-    if (kind == STEP_RECORDS) {
-        put_size32(w, is_null, size);
-    } else {
-        put_compact_size(w, is_null, size);
-    }
-    if (records->chain == NULL && (w->chain == NULL || size <= RECORDS_COPY_MAX)) {
-        return put_bytes(w, records->bytes);
-    }
+    p = compact ? put_compact_size(p, is_null, bytes.size) : put_size32(p, is_null, bytes.size);
+    return put_bytes(p, bytes);
+}
+
+/* Records that are pieces already, or too large to copy: what is written so far becomes a piece,
+ * then they do. */
+static uint8_t *attach_records(struct writer *w, uint8_t *p, const struct records *records)
+{
     if (w->chain == NULL) {
-        return E_LOCAL_UNSUPPORTED; /* pieces cannot become contiguous here */
+        return refuse(w, E_LOCAL_UNSUPPORTED); /* pieces cannot become contiguous here */
     }
+    w->next = p;
     if (!writer_flush(w)) {
-        return E_LOCAL_NO_MEMORY;
+        return refuse(w, E_LOCAL_NO_MEMORY);
     }
     if (records->chain != NULL) {
         chain_append_chain(w->chain, records->chain);
-        return E_OK;
+    } else if (!chain_append_memory(w->chain, records->bytes, NULL)) {
+        return refuse(w, E_LOCAL_NO_MEMORY);
     }
-    return chain_append_memory(w->chain, records->bytes, NULL) ? E_OK : E_LOCAL_NO_MEMORY;
+    return w->next;
 }
 
-static enum error encode_struct_pointer(struct writer *w, const struct layout *layout,
-                                        const void *child)
+static uint8_t *encode_records(struct writer *w, uint8_t *p, bool compact, bool nullable,
+                               const struct records *records)
 {
-    if (!writer_room(w, FIXED_SIZE_MAX)) {
-        return E_LOCAL_NO_MEMORY;
+    const size_t size = records->chain != NULL ? records->chain->size : records->bytes.size;
+    const bool is_null = nullable && records->chain == NULL && slice_is_null(records->bytes);
+    const bool copied = records->chain == NULL && (w->chain == NULL || size <= RECORDS_COPY_MAX);
+    if (UNLIKELY(size > SIZE_MAX_ENCODED)) {
+        return refuse(w, E_LOCAL_LIMIT);
     }
-    *w->next++ = child == NULL ? 0xff : 1;
-    return child == NULL ? E_OK : encode_struct(w, layout, child);
+    p = room(w, p, FIXED_SIZE_MAX + (copied ? size : 0));
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
+    }
+    p = compact ? put_compact_size(p, is_null, size) : put_size32(p, is_null, size);
+    return copied ? put_bytes(p, records->bytes) : attach_records(w, p, records);
 }
 
-static inline enum error encode_value(struct writer *w, enum step_kind kind, bool nullable,
-                                      const struct layout *child, const uint8_t *member)
+static uint8_t *encode_struct_pointer(struct writer *w, uint8_t *p, const struct layout *layout,
+                                      const void *child)
 {
-    if (kind <= STEP_UUID && !writer_room(w, FIXED_SIZE_MAX)) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
+    }
+    *p = child == NULL ? 0xff : 1;
+    return child == NULL ? p + 1 : encode_struct(w, p + 1, layout, child);
+}
+
+/* Everything but arrays. Inlined into the loop over a struct's fields, which is the hot one. */
+__attribute__((always_inline)) static inline uint8_t *
+encode_value(struct writer *w, uint8_t *p, enum step_kind kind, bool nullable,
+             const struct layout *child, const uint8_t *member)
+{
+    if (kind <= STEP_UUID) {
+        p = room(w, p, FIXED_SIZE_MAX);
+        if (UNLIKELY(p == NULL)) {
+            return NULL;
+        }
     }
     switch (kind) {
     case STEP_BOOL:
     case STEP_INT8:
-        *w->next++ = *member;
-        return E_OK;
+        *p = *member;
+        return p + 1;
     case STEP_INT16: {
         uint16_t value;
         memcpy(&value, member, sizeof(value));
-        be16_store(w->next, value);
-        w->next += sizeof(value);
-        return E_OK;
+        be16_store(p, value);
+        return p + sizeof(value);
     }
     case STEP_INT32: {
         uint32_t value;
         memcpy(&value, member, sizeof(value));
-        be32_store(w->next, value);
-        w->next += sizeof(value);
-        return E_OK;
+        be32_store(p, value);
+        return p + sizeof(value);
     }
     case STEP_INT64: {
         uint64_t value;
         memcpy(&value, member, sizeof(value));
-        be64_store(w->next, value);
-        w->next += sizeof(value);
-        return E_OK;
+        be64_store(p, value);
+        return p + sizeof(value);
     }
     case STEP_UUID:
-        memcpy(w->next, member, sizeof(struct uuid));
-        w->next += sizeof(struct uuid);
-        return E_OK;
+        memcpy(p, member, sizeof(struct uuid));
+        return p + sizeof(struct uuid);
     case STEP_STRING:
     case STEP_COMPACT_STRING:
+        return encode_string(w, p, kind == STEP_COMPACT_STRING, nullable, slice_at(member));
     case STEP_BYTES:
     case STEP_COMPACT_BYTES:
-        return encode_slice(w, kind, nullable, slice_at(member));
+        return encode_bytes(w, p, kind == STEP_COMPACT_BYTES, nullable, slice_at(member));
     case STEP_RECORDS:
     case STEP_COMPACT_RECORDS:
-        return encode_records(w, kind, nullable, (const struct records *)(const void *)member);
+        return encode_records(w, p, kind == STEP_COMPACT_RECORDS, nullable,
+                              (const struct records *)(const void *)member);
     case STEP_STRUCT:
-        return encode_struct(w, child, member);
+        return encode_struct(w, p, child, member);
     case STEP_STRUCT_POINTER:
-        return encode_struct_pointer(w, child, *(void *const *)(const void *)member);
+        return encode_struct_pointer(w, p, child, *(void *const *)(const void *)member);
     case STEP_ARRAY:
     case STEP_COMPACT_ARRAY:
         break;
     }
-    check(!"a step that is no value");
-    return E_LOCAL_MALFORMED;
+    check(!"an array of arrays");
+    return NULL;
 }
 
-static enum error encode_array(struct writer *w, const struct step *step, struct array_view array)
+static uint8_t *encode_elements(struct writer *w, uint8_t *p, const struct step *step,
+                                const uint8_t *items, size_t item_size, uint32_t count)
+{
+    for (; count > 0 && p != NULL; count--) {
+        p = encode_value(w, p, step->element, false, step->child, items);
+        items += item_size;
+    }
+    return p;
+}
+
+static uint8_t *encode_array(struct writer *w, uint8_t *p, const struct step *step,
+                             struct array_view array)
 {
     const bool is_null = step->nullable && array.items == NULL;
-    if (array.count > INT32_MAX - 1) {
-        return E_LOCAL_LIMIT;
+    if (array.count > SIZE_MAX_ENCODED) {
+        return refuse(w, E_LOCAL_LIMIT);
     }
-    if (!writer_room(w, FIXED_SIZE_MAX)) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
     }
-    if (step->kind == STEP_ARRAY) {
-        put_size32(w, is_null, array.count);
-    } else {
-        put_compact_size(w, is_null, array.count);
-    }
+    p = step->kind == STEP_ARRAY ? put_size32(p, is_null, array.count)
+                                 : put_compact_size(p, is_null, array.count);
     if (array.count == 0) {
-        return E_OK;
+        return p;
     }
     check(array.items != NULL);
     const size_t size = element_size(step);
-    const uint8_t *item = array.items;
-    for (const uint8_t *const end = item + array.count * size; item < end; item += size) {
-        const enum error error = encode_value(w, step->element, false, step->child, item);
-        if (error) {
-            return error;
-        }
+    if (step->element != STEP_STRUCT) {
+        return encode_elements(w, p, step, array.items, size, array.count);
     }
-    return E_OK;
+    const uint8_t *item = array.items;
+    for (const uint8_t *const end = item + array.count * size; item < end && p != NULL;
+         item += size) {
+        p = encode_struct(w, p, step->child, item);
+    }
+    return p;
 }
 
-static inline enum error encode_step(struct writer *w, const struct step *step,
-                                     const uint8_t *message)
+__attribute__((always_inline)) static inline uint8_t *
+encode_step(struct writer *w, uint8_t *p, const struct step *step, const uint8_t *message)
 {
     const uint8_t *member = message + step->offset;
-    if (step->kind == STEP_ARRAY || step->kind == STEP_COMPACT_ARRAY) {
-        return encode_array(w, step, array_at(member));
+    if (step->kind >= STEP_ARRAY) {
+        return encode_array(w, p, step, array_at(member));
     }
-    return encode_value(w, step->kind, step->nullable, step->child, member);
+    return encode_value(w, p, step->kind, step->nullable, step->child, member);
 }
 
 /* Structs */
@@ -261,47 +305,50 @@ static inline enum error encode_step(struct writer *w, const struct step *step,
 static bool step_is_default(const struct layout *layout, const struct step *step,
                             const uint8_t *message)
 {
-    return field_is_default(layout->type, &layout->type->fields[step->field], message,
-                            !step->nullable);
+    const struct field *field = &layout->type->fields[step->field];
+    return field_is_default(layout->type, field, message, !step->nullable);
 }
 
-/* A tag, the size of the value, the value. The size is patched in: one byte is left for it, and
- * a value of 128 bytes or more moves up. */
-static enum error encode_tagged_field(struct writer *w, const struct step *step,
-                                      const uint8_t *message)
+/* The size of a tagged value goes before it: one byte was left for it, and a value of 128 bytes or
+ * more moves up. */
+static uint8_t *patch_size(struct writer *w, uint8_t *p, size_t value_at)
 {
-    if (!writer_room(w, FIXED_SIZE_MAX)) {
-        return E_LOCAL_NO_MEMORY;
+    const size_t size = (size_t)(p - w->begin) - value_at;
+    if (size > SIZE_MAX_ENCODED) {
+        return refuse(w, E_LOCAL_LIMIT);
     }
-    w->next = uvarint32_write(w->next, step->tag);
-    w->next++;
-    const size_t value_at = (size_t)(w->next - w->begin);
-    w->pinned++;
-    const enum error error = encode_step(w, step, message);
-    w->pinned--;
-    if (error) {
-        return error;
-    }
-    const size_t size = (size_t)(w->next - w->begin) - value_at;
-    if (size > INT32_MAX) {
-        return E_LOCAL_LIMIT;
-    }
-    w->pinned++;
-    const bool has_room = writer_room(w, FIXED_SIZE_MAX);
-    w->pinned--;
-    if (!has_room) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
     }
     uint8_t *value = w->begin + value_at;
     const size_t extra = uvarint32_size((uint32_t)size) - 1;
     memmove(value + extra, value, size);
-    (void)uvarint32_write(value - 1, (uint32_t)size); /* its end is where the value is */
-    w->next += extra;
-    return E_OK;
+    (void)uvarint32_write(value - 1, (uint32_t)size); /* its end is where the value is now */
+    return p + extra;
 }
 
-static enum error encode_tagged_fields(struct writer *w, const struct layout *layout,
-                                       const uint8_t *message)
+static uint8_t *encode_tagged_field(struct writer *w, uint8_t *p, const struct step *step,
+                                    const uint8_t *message)
+{
+    p = room(w, p, FIXED_SIZE_MAX);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
+    }
+    p = uvarint32_write(p, step->tag);
+    p++;
+    const size_t value_at = (size_t)(p - w->begin);
+    w->pinned++;
+    p = encode_step(w, p, step, message);
+    if (p != NULL) {
+        p = patch_size(w, p, value_at);
+    }
+    w->pinned--;
+    return p;
+}
+
+static uint8_t *encode_tagged_fields(struct writer *w, uint8_t *p, const struct layout *layout,
+                                     const uint8_t *message)
 {
     const struct step *const first = layout->steps + layout->step_count;
     const struct step *const end = first + layout->tagged_count;
@@ -309,20 +356,17 @@ static enum error encode_tagged_fields(struct writer *w, const struct layout *la
     for (const struct step *step = first; step < end; step++) {
         count += !step_is_default(layout, step, message);
     }
-    if (!writer_room(w, FIXED_SIZE_MAX)) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX);
+    if (UNLIKELY(p == NULL)) {
+        return NULL;
     }
-    w->next = uvarint32_write(w->next, count);
-    for (const struct step *step = first; count > 0 && step < end; step++) {
-        if (step_is_default(layout, step, message)) {
-            continue;
-        }
-        const enum error error = encode_tagged_field(w, step, message);
-        if (error) {
-            return error;
+    p = uvarint32_write(p, count);
+    for (const struct step *step = first; count > 0 && step < end && p != NULL; step++) {
+        if (!step_is_default(layout, step, message)) {
+            p = encode_tagged_field(w, p, step, message);
         }
     }
-    return E_OK;
+    return p;
 }
 
 /* Kafka's rule: what cannot be written and must not be dropped is an error. Null counts as empty
@@ -338,30 +382,30 @@ static bool absent_fields_are_default(const struct layout *layout, const uint8_t
     return true;
 }
 
-static enum error encode_struct(struct writer *w, const struct layout *layout,
-                                const uint8_t *message)
+static uint8_t *encode_struct(struct writer *w, uint8_t *p, const struct layout *layout,
+                              const uint8_t *message)
 {
     if (layout->absent_count > 0 && !absent_fields_are_default(layout, message)) {
-        return E_LOCAL_UNSUPPORTED;
+        return refuse(w, E_LOCAL_UNSUPPORTED);
     }
     const struct step *const end = layout->steps + layout->step_count;
     for (const struct step *step = layout->steps; step < end; step++) {
-        const enum error error = encode_step(w, step, message);
-        if (UNLIKELY(error)) {
-            return error;
+        p = encode_step(w, p, step, message);
+        if (UNLIKELY(p == NULL)) {
+            return NULL;
         }
     }
     if (!layout->flexible) {
-        return E_OK;
+        return p;
     }
     if (layout->tagged_count > 0) {
-        return encode_tagged_fields(w, layout, message);
+        return encode_tagged_fields(w, p, layout, message);
     }
-    if (!writer_room(w, 1)) {
-        return E_LOCAL_NO_MEMORY;
+    p = room(w, p, FIXED_SIZE_MAX);
+    if (LIKELY(p != NULL)) {
+        *p++ = 0;
     }
-    *w->next++ = 0;
-    return E_OK;
+    return p;
 }
 
 enum error writer_put_message(struct writer *w, const struct message_schema *schema,
@@ -370,7 +414,15 @@ enum error writer_put_message(struct writer *w, const struct message_schema *sch
     if (!message_has_version(schema, version)) {
         return E_UNSUPPORTED_VERSION;
     }
-    return encode_struct(w, schema->layouts[version - schema->version_min], message);
+    if (!writer_room(w, FIXED_SIZE_MAX)) {
+        return E_LOCAL_NO_MEMORY;
+    }
+    uint8_t *p = encode_struct(w, w->next, schema->layouts[version - schema->version_min], message);
+    if (p == NULL) {
+        return w->error;
+    }
+    w->next = p;
+    return E_OK;
 }
 
 enum error codec_encode(const struct message_schema *schema, int16_t version, const void *message,
@@ -391,10 +443,11 @@ enum error codec_encode_contiguous(const struct message_schema *schema, int16_t 
 {
     struct writer w;
     writer_init(&w, arena, NULL);
-    enum error error = put_bytes(&w, prefix);
-    if (!error) {
-        error = writer_put_message(&w, schema, version, message);
+    if (!writer_grow(&w, prefix.size)) {
+        return E_LOCAL_NO_MEMORY;
     }
+    w.next = put_bytes(w.next, prefix);
+    const enum error error = writer_put_message(&w, schema, version, message);
     if (error) {
         return error;
     }

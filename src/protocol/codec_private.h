@@ -69,6 +69,7 @@ struct writer {
     struct arena *arena;
     struct chain *chain; /* NULL: all bytes stay in one block */
     unsigned pinned;
+    enum error error; /* why nothing more is written */
 };
 
 void writer_init(struct writer *writer, struct arena *arena, struct chain *chain);

@@ -27,6 +27,10 @@ int response_header_version(const struct api *api, int16_t version)
 static enum error skip_tagged_fields(const uint8_t **p, const uint8_t *end)
 {
     uint32_t count;
+    if (LIKELY(*p < end && **p == 0)) {
+        (*p)++;
+        return E_OK;
+    }
     const uint8_t *next = uvarint32_read(*p, end, &count);
     for (; next != NULL && count > 0; count--) {
         uint32_t tag;
