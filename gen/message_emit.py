@@ -161,10 +161,10 @@ class Layouts:
         return self.names[key]
 
     def emit(self, struct, name, steps, absent, tail):
-        steps_name, absent_name = "NULL", "NULL"
-        if steps:
-            steps_name = f"{name}_steps"
-            self.out.append(f"static const struct step {steps_name}[] = {{\n{steps}}};\n")
+        # Never NULL: adding even 0 to it would be undefined.
+        steps_name, absent_name = f"{name}_steps", "NULL"
+        rows = steps or "    {0}, /* none, see step_count */\n"
+        self.out.append(f"static const struct step {steps_name}[] = {{\n{rows}}};\n")
         if absent:
             absent_name = f"{name}_absent"
             self.out.append(f"static const uint16_t {absent_name}[] = {{{absent}}};\n")

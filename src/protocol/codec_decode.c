@@ -204,7 +204,7 @@ decode_value(struct decoder *d, const uint8_t *p, enum step_kind kind, bool null
         return decode_struct_pointer(d, p, child, (void **)(void *)member);
     case STEP_ARRAY:
     case STEP_COMPACT_ARRAY:
-        check(!"an array of arrays");
+        check(kind < STEP_ARRAY); /* no arrays of arrays */
     }
     return refuse(d, E_LOCAL_TRUNCATED);
 }
