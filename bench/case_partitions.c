@@ -3,7 +3,8 @@
 /*
  * partitions: creates a topic of many partitions and waits until all have leaders.
  * ready: waits, after a restart, until an existing topic is served again: first Metadata, all
- *        leaders, and a Produce to and a Fetch from the first --touch partitions.
+ *        leaders (each answers a Fetch without an error), and a Produce to and a Fetch from the
+ *        first --touch partitions.
  */
 
 #include <arpa/inet.h>
@@ -183,6 +184,9 @@ void case_ready(const struct load_options *o)
         if (leaders < o->partitions) {
             pause_or_fail(o, m.begin_ns, "leaders");
         }
+    }
+    if (o->partitions > 0) {
+        client_await_served(fd, o->topic, o->partitions); /* Metadata may be ahead of the log */
     }
     int64_t leaders_ns = load_now_ns();
     touch(o, fd, m.begin_ns);

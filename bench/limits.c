@@ -139,6 +139,10 @@ static double measure_sendfile(int file, size_t piece)
 {
     int ends[2];
     pid_t peer = spawn_peer(peer_discards, ends);
+    /* With the kernel's own, larger choice the data falls out of the cache: up to 3 times dearer.
+     */
+    int send_buffer = 100 * 1024;
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
     double begin = cpu_s();
     off_t position = 0;
     while (position < BYTES) {

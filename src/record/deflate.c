@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #include "base/bytes.h"
-#include "record/lz4_quirk.h"
+#include "record/lz4_quirk_private.h"
 
 enum {
     VECTOR_CAPACITY_MIN = 1024,

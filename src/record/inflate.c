@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #include "base/bytes.h"
-#include "record/lz4_quirk.h"
+#include "record/lz4_quirk_private.h"
 
 enum {
     WINDOW_KEPT_MAX = 1024 * 1024,
@@ -349,11 +349,8 @@ enum error inflate_open(struct inflate_stream *stream, struct inflate_scratch *s
     return E_OK;
 }
 
-enum error inflate_fill(struct inflate_stream *stream, size_t size)
+enum error inflate_fill_window(struct inflate_stream *stream, size_t size)
 {
-    if (inflate_available(stream) >= size || stream->is_finished) {
-        return E_OK;
-    }
     /* Everything that is inflated so far and the bytes asked for may not pass the limit. */
     if (size > stream->size_max + 1) {
         return E_MESSAGE_TOO_LARGE;

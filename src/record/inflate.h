@@ -88,6 +88,14 @@ struct inflate_source {
 NODISCARD enum error inflate_open(struct inflate_stream *stream, struct inflate_scratch *scratch,
                                   const struct inflate_source *source);
 
+static inline size_t inflate_available(const struct inflate_stream *stream)
+{
+    return (size_t)(stream->end - stream->next);
+}
+
+/* The rest of inflate_fill(), when the window is not enough and may not be all. */
+NODISCARD enum error inflate_fill_window(struct inflate_stream *stream, size_t size);
+
 /*
  * Makes at least size bytes visible in [next, end), fewer only at the end of the data. Moves the
  * window: pointers into it are void afterwards.
@@ -96,11 +104,12 @@ NODISCARD enum error inflate_open(struct inflate_stream *stream, struct inflate_
  *         E_MESSAGE_TOO_LARGE  more than size_max inflated bytes.
  *         E_LOCAL_NO_MEMORY.
  */
-NODISCARD enum error inflate_fill(struct inflate_stream *stream, size_t size);
-
-static inline size_t inflate_available(const struct inflate_stream *stream)
+NODISCARD static inline enum error inflate_fill(struct inflate_stream *stream, size_t size)
 {
-    return (size_t)(stream->end - stream->next);
+    if (stream->is_finished || inflate_available(stream) >= size) {
+        return E_OK;
+    }
+    return inflate_fill_window(stream, size);
 }
 
 /* Ends the use of scratch, and gives a window that grew beyond 1 MiB back. */

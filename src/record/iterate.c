@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/iterate.h"
 
-#include "record/walk.h"
+#include "record/walk_private.h"
 
 enum {
     SIZE_MIN = MESSAGE_OVERHEAD_MAGIC_0, /* the smallest of any magic */

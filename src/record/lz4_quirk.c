@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "record/lz4_quirk.h"
-
 #include "base/check.h"
+#include "record/lz4_quirk_private.h"
 
 /* Bytes of the header: magic number 4, FLG, BD, [content size 8], [dictionary id 4], checksum.
  * Source: LZ4 Frame Format 1.6.x. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/record.h"
 
-#include "record/walk.h"
+#include "record/walk_private.h"
 
 const uint8_t *headers_skip(const uint8_t *p, const uint8_t *end, uint32_t raw_count)
 {

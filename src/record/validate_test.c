@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "record/build.h"
+#include "record/iterate.h"
 
 #include <cmocka.h>
 
@@ -478,6 +479,63 @@ static void test_every_bit_flip(void **state)
     }
 }
 
+/* What the rules mean, record by record. */
+static enum error validate_slowly(struct fixture *f)
+{
+    struct record_iterator it;
+    struct record record;
+    int64_t count = 0;
+    bool is_good = true;
+    const struct record_source source = {.batch = slice_of(f->copy, f->size)};
+    if (record_iterator_open(&it, NULL, &source) != E_OK) {
+        return E_INVALID_RECORD;
+    }
+    while (record_iterator_next(&it, &record)) {
+        is_good = is_good && record.offset == count++;
+    }
+    return record_iterator_close(&it) == E_OK && is_good ? E_OK : E_INVALID_RECORD;
+}
+
+/* The fast walk skips records like the one before; it must not skip what is wrong in one. */
+static void test_fast_walk_sees_what_the_iterator_sees(void **state)
+{
+    struct fixture *f = *state;
+    size_t accepted = 0;
+    start(f);
+    for (int i = 0; i < 150; i++) { /* two bytes of offset delta from 64 on */
+        append(f, NOW + i / 40, i < 100 ? SLICE("k") : SLICE_NULL,
+               SLICE("0\0"
+                     "123456"));
+    }
+    finish(f);
+    assert_int_equal(validate(f), E_OK);
+    for (size_t bit = RECORD_BATCH_HEADER_SIZE * 8; bit < f->size * 8; bit++) {
+        f->copy[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        batch_set_crc(f->copy);
+        const enum error error = validate(f);
+        assert_int_equal(error, validate_slowly(f));
+        accepted += error == E_OK ? 1 : 0;
+        f->copy[bit / 8] ^= (uint8_t)(1U << bit % 8);
+    }
+    /* Keys, values, attributes and timestamps may be anything. */
+    assert_true(accepted > 150 * 8 * 8);
+}
+
+static void test_max_timestamp_among_alike(void **state)
+{
+    struct fixture *f = *state;
+    for (int latest = 0; latest < 300; latest += 7) {
+        start(f);
+        for (int i = 0; i < 300; i++) {
+            append(f, i == latest ? NOW + 5 : NOW, SLICE("k"), SLICE("v"));
+        }
+        finish(f);
+        assert_int_equal(validate(f), E_OK);
+        assert_int_equal(f->report.max_timestamp, NOW + 5);
+        assert_int_equal(f->report.max_timestamp_delta, latest);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -505,6 +563,8 @@ int main(void)
         TEST(test_snappy_claims_more_than_it_can_hold),
         TEST(test_lz4_dependent_blocks),
         TEST(test_every_bit_flip),
+        TEST(test_fast_walk_sees_what_the_iterator_sees),
+        TEST(test_max_timestamp_among_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/bytes.h"
+#include "base/slice.h"
 
 enum { RAW_NULL = 1 };
 
