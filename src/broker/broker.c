@@ -363,7 +363,8 @@ static enum error open_listeners(struct broker *broker, const struct broker_opti
                            "cannot listen on %s://%s:%u: %s; choose another address in listeners, "
                            "or end the process that has it",
                            address.listener_name, address.host, address.port, error_text(error));
-            return fail(failure, error, failure->text);
+            failure->error = error;
+            return error;
         }
         broker->listener_count++;
     }
