@@ -20,6 +20,7 @@ struct list_item {
     struct partition *part; /* a reference; NULL: refused */
     const struct list_offsets_request_list_offsets_partition *asked;
     struct list_offsets_response_list_offsets_partition_response *answer;
+    struct timestamp_offset found;
     struct load_waiter load_waiter;
 };
 
@@ -78,25 +79,36 @@ static enum error find_offset(const struct list_call *list, struct partition *pa
     }
 }
 
+/* v0 has a list of offsets, v1 one offset and its time, v4 the epoch too (KIP-320). */
+static void fill_found(struct list_offsets_response_list_offsets_partition_response *answer,
+                       int16_t version, int32_t old_style_count_max, struct timestamp_offset *found)
+{
+    if (version == 0) {
+        const bool has_offset = found->offset >= 0 && old_style_count_max > 0;
+        answer->old_style_offsets.items = has_offset ? &found->offset : ARRAY_EMPTY;
+        answer->old_style_offsets.count = has_offset ? 1 : 0;
+        return;
+    }
+    answer->timestamp = found->timestamp;
+    answer->offset = found->offset;
+    if (version >= 4) {
+        answer->leader_epoch = found->leader_epoch;
+    }
+}
+
 static enum error answer_item(const struct list_call *list, struct list_item *item)
 {
     const enum error error = partition_check_leader(item->part, item->asked->current_leader_epoch);
-    struct timestamp_offset found;
     if (error != E_OK) {
         return error;
     }
-    const enum error find_error = find_offset(list, item->part, item->asked->timestamp, &found);
+    const enum error find_error =
+        find_offset(list, item->part, item->asked->timestamp, &item->found);
     if (find_error != E_OK) {
         return find_error;
     }
-    item->answer->timestamp = found.timestamp;
-    item->answer->offset = found.offset;
-    item->answer->leader_epoch = found.leader_epoch;
-    if (list->call->req->api_version == 0 && found.offset >= 0 &&
-        item->asked->max_num_offsets > 0) {
-        item->answer->old_style_offsets.items = &item->answer->offset;
-        item->answer->old_style_offsets.count = 1;
-    }
+    fill_found(item->answer, list->call->req->api_version, item->asked->max_num_offsets,
+               &item->found);
     return E_OK;
 }
 
