@@ -149,7 +149,7 @@ static enum error make_first_segment(struct log *log, int64_t base_offset)
 /* --- open --- */
 
 /* What a clean stop has left is taken as it is; what looks wrong is made again (rule 49). */
-static enum error load_clean(struct log *log)
+static enum error load_clean(struct log *log, const struct log_hints *hints)
 {
     for (uint32_t i = 0; i < log->segment_count; i++) {
         struct segment *seg = log->segments[i];
@@ -169,7 +169,7 @@ static enum error load_clean(struct log *log)
     offset_store(&log->end, end);
     offset_store(&log->flushed, end);
     leader_epochs_truncate(&log->epochs, end + 1);
-    return log_load_producers(log, end);
+    return log_load_producers(log, end, hints->high_watermark);
 }
 
 static enum error load_epochs(struct log *log)
@@ -233,7 +233,7 @@ static enum error load(struct log *log, const struct uuid *topic_id, const struc
         error = load_epochs(log);
     }
     if (error == E_OK && hints->was_clean) {
-        error = load_clean(log);
+        error = load_clean(log, hints);
         if (error == E_LOCAL_CORRUPT) {
             error = log_recover(log, hints); /* the marker lied: look at everything */
         }

@@ -135,8 +135,12 @@ NODISCARD enum error log_index_transaction(struct log *log, struct segment *seg,
 /* --- recovery (log_recover.c) --- */
 
 NODISCARD enum error log_recover(struct log *log, const struct log_hints *hints);
-/* Producer state before offset `end`: newest good snapshot and replay. */
-NODISCARD enum error log_load_producers(struct log *log, int64_t end);
+/*
+ * Producer state before offset `end`: newest good snapshot and replay. The snapshot is one at or
+ * below the high watermark, so that transactions are found whose marker is not below it yet
+ * (rule 31). An unknown one costs a walk over the headers of all batches, once.
+ */
+NODISCARD enum error log_load_producers(struct log *log, int64_t end, int64_t high_watermark);
 /* Counts a batch that lies in seg: producers and transactions. write_index: aborted transactions go
  * into the index of seg. Errors: E_LOCAL_NO_MEMORY, of the vfs. */
 NODISCARD enum error log_replay_batch(struct log *log, struct segment *seg,

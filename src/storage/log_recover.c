@@ -207,11 +207,12 @@ static enum error visit_producers(struct log *log, struct segment *seg,
     return log_replay_batch(log, seg, batch, false);
 }
 
-enum error log_load_producers(struct log *log, int64_t end)
+enum error log_load_producers(struct log *log, int64_t end, int64_t high_watermark)
 {
     int64_t offset;
+    const int64_t newest = high_watermark < end ? high_watermark : end;
     producer_state_clear(&log->producers);
-    const enum error error = load_snapshot(log, end, &offset);
+    const enum error error = load_snapshot(log, newest, &offset);
     if (error != E_OK) {
         return error;
     }
@@ -458,9 +459,9 @@ static enum error derive_segment(struct log *log, struct segment *seg)
     return error == E_OK && seg != log_active(log) ? segment_write_indexes(&log->home, seg) : error;
 }
 
-static enum error derive(struct log *log, uint32_t first)
+static enum error derive(struct log *log, uint32_t first, int64_t high_watermark)
 {
-    enum error error = log_load_producers(log, log->segments[first]->base_offset);
+    enum error error = log_load_producers(log, log->segments[first]->base_offset, high_watermark);
     for (uint32_t i = first; error == E_OK && i < log->segment_count; i++) {
         if (i > first) {
             error = log_write_snapshot(log, log->segments[i]->base_offset);
@@ -511,7 +512,7 @@ enum error log_recover(struct log *log, const struct log_hints *hints)
     if (error == E_OK) {
         leader_epochs_truncate(&log->epochs, recovery.next_offset + 1);
         log_drop_snapshots_above(log, recovery.next_offset);
-        error = derive(log, first);
+        error = derive(log, first, hints->high_watermark);
     }
     if (error == E_OK) {
         const int64_t end = recovery.next_offset;

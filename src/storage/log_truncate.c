@@ -32,7 +32,9 @@ static void lower_offsets(struct log *log, int64_t end)
     lower(&log->last_stable, end);
     lower(&log->high_watermark, end);
     lower(&log->end, end);
-    log->flush_limit = log->flush_limit < end ? log->flush_limit : end;
+    if (log->flush != NULL && end < log->flush_limit) {
+        log->flush_limit = end;
+    }
     log->next_offset = end;
 }
 
@@ -98,7 +100,7 @@ static enum error truncate_inside(struct log *log, int64_t offset)
     leader_epochs_truncate(&log->epochs, end);
     log->next_epoch = leader_epochs_latest(&log->epochs);
     log_drop_snapshots_above(log, end);
-    error = log_load_producers(log, end);
+    error = log_load_producers(log, end, offset_load(&log->high_watermark));
     producer_state_set_high_watermark(&log->producers, offset_load(&log->high_watermark));
     log_update_last_stable(log);
     return error;
