@@ -81,7 +81,9 @@ static bool fill_config(struct call *call, const struct described *described,
     result->value = slice_from_string(setting->is_sensitive ? NULL : value->text);
     result->read_only =
         described->scope == SETTING_SCOPE_BROKER && setting->update == SETTING_UPDATE_READ_ONLY;
-    result->is_default = source == CONFIG_SOURCE_DEFAULT;
+    if (call->req->api_version == 0) { /* v1 says it by the source */
+        result->is_default = source == CONFIG_SOURCE_DEFAULT;
+    }
     result->config_source =
         (int8_t)(described->is_default ? CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER : source);
     result->is_sensitive = setting->is_sensitive;
