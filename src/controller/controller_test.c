@@ -127,7 +127,7 @@ static void restart(struct fixture *f)
 static int set_up_with(void **state, const struct config_entry *entries, size_t count)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    strcpy(f->directory, "/tmp/ottla-controller-XXXXXX");
+    (void)snprintf(f->directory, sizeof(f->directory), "/tmp/ottla-controller-XXXXXX");
     assert_non_null(mkdtemp(f->directory));
     rng_init(&f->rng, 1);
     arena_init(&f->arena, 256 * 1024 * 1024);

@@ -46,6 +46,7 @@ static enum error plan_grow(struct plan *plan)
     return E_OK;
 }
 
+PRINTF_LIKE(3, 0)
 static enum error plan_add(struct plan *plan, struct store_operation operation, const char *format,
                            va_list args)
 {

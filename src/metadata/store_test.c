@@ -51,7 +51,7 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     f->is_embedded = *state != NULL;
-    strcpy(f->directory, "/tmp/ottla-store-XXXXXX");
+    (void)snprintf(f->directory, sizeof(f->directory), "/tmp/ottla-store-XXXXXX");
     assert_non_null(mkdtemp(f->directory));
     manual_clock_init(&f->clock, 1000);
     rng_init(&f->rng, 1);
@@ -390,6 +390,8 @@ static void watches_fire_once(void **state)
     store_watch_cancel(&born.watch);
     assert_int_equal(create(f, "/w", "x", 0), E_OK);
     assert_int_equal(born.fired, 2);
+    store_watch_cancel(&children.watch);
+    store_watch_cancel(&other.watch);
 }
 
 /* Requests complete in the order of submission, and each sees all before it. */

@@ -6,8 +6,10 @@
 
 int64_t log_now_ms(const struct log *log)
 {
-    return log->env->loop != NULL ? loop_now_ms(log->env->loop)
-                                  : log->env->clock->wall_ms(log->env->clock);
+    struct loop *loop = log->env->loop;
+    /* A log that is being opened is on a worker. */
+    return loop != NULL && loop_is_current(loop) ? loop_now_ms(loop)
+                                                 : log->env->clock->wall_ms(log->env->clock);
 }
 
 bool log_batch_marker(const struct batch_header *header, const uint8_t *body, size_t size,

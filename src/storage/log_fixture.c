@@ -37,7 +37,7 @@ struct log_config fixture_config(void)
 void fixture_init(struct log_fixture *fixture, struct vfs *vfs)
 {
     *fixture = (struct log_fixture){.config = fixture_config()};
-    strcpy(fixture->directory, "/tmp/ottla_log.XXXXXX");
+    (void)snprintf(fixture->directory, sizeof(fixture->directory), "/tmp/ottla_log.XXXXXX");
     check(mkdtemp(fixture->directory) != NULL);
     (void)snprintf(fixture->path, sizeof(fixture->path), "%s/topic-0", fixture->directory);
     manual_clock_init(&fixture->clock, INT64_C(1700000000000));

@@ -49,7 +49,7 @@ BANNED_CALLS = re.compile(
 LEFTOVERS = re.compile(r"\b(FIX" r"ME|TO" r"DO|X" r"XX)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 NAMED_FILE = re.compile(r"`(\.?[\w./-]+\.(?:c|h|py|md|tsv|json|build)|\./[\w./-]+)`")
-IS_TEST = re.compile(r"_(test|prop|fuzz|bench)\.c$")
+IS_TEST = re.compile(r"_(test|prop|fuzz|bench|fixture)\.c$")
 COMMENT_OR_STRING = re.compile(
     r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
 )
