@@ -557,7 +557,7 @@ int main(int argc, char **argv)
     first_seed = (uint64_t)time(NULL) * 1000;
     if (argc > 1) {
         first_seed = strtoull(argv[1], NULL, 10);
-        run_count = argc > 2 ? atoi(argv[2]) : 1;
+        run_count = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1;
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_equals_model),

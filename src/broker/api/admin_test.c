@@ -28,7 +28,7 @@
 struct fixture {
     struct broker broker;
     struct authoriser authoriser;
-    enum acl_operation denied; /* 0: none */
+    int denied; /* an enum acl_operation; 0: none */
     struct settings *settings;
     struct request req;
     struct call call;
@@ -87,7 +87,7 @@ static bool allows(struct authoriser *authoriser, const struct principal *princi
     (void)principal;
     (void)type;
     (void)name;
-    return operation != f->denied;
+    return (int)operation != f->denied;
 }
 
 static void on_started(void *context, enum error error, const char *text)
