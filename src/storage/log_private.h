@@ -22,6 +22,7 @@
 #include "storage/log.h"
 #include "storage/producer_state.h"
 #include "storage/segment.h"
+#include "storage/transaction_index.h"
 
 /* Where the last resolved limit of readers lies, so that the next read need not look for it. */
 struct log_limit_place {
@@ -128,9 +129,12 @@ NODISCARD enum error log_recompress(struct log *log, struct append *append,
 
 /* Writes all that is queued and settles its appends: they move to `written`. */
 void log_write_queued(struct log *log);
-/* An aborted transaction whose marker lies in seg goes into its transaction index. */
-NODISCARD enum error log_index_transaction(struct log *log, struct segment *seg,
-                                           const struct completed_transaction *completed);
+/* What the transaction index says about a transaction that was aborted just now. */
+struct aborted_entry log_aborted_entry(const struct log *log,
+                                       const struct completed_transaction *completed);
+/* Into the index of the segment that holds the marker. Errors: of the vfs. */
+NODISCARD enum error log_write_aborted(struct log *log, struct segment *seg,
+                                       const struct aborted_entry *entry);
 
 /* --- recovery (log_recover.c) --- */
 
@@ -141,10 +145,6 @@ NODISCARD enum error log_recover(struct log *log, const struct log_hints *hints)
  * (rule 31). An unknown one costs a walk over the headers of all batches, once.
  */
 NODISCARD enum error log_load_producers(struct log *log, int64_t end, int64_t high_watermark);
-/* Counts a batch that lies in seg: producers and transactions. write_index: aborted transactions go
- * into the index of seg. Errors: E_LOCAL_NO_MEMORY, of the vfs. */
-NODISCARD enum error log_replay_batch(struct log *log, struct segment *seg,
-                                      const struct scanned_batch *batch, bool write_index);
 /* Leader epochs from the batches themselves: the checkpoint is missing or damaged. */
 NODISCARD enum error log_rebuild_epochs(struct log *log);
 /* The indexes of one segment from its batches. */

@@ -13,8 +13,8 @@
  * After a restart of the machine a hole before a valid batch is what unordered write-back leaves
  * of an unflushed tail, so there the second case does not apply.
  *
- * Nothing is changed before the verdict. Every step can be repeated after another crash, and the
- * recovery point does not rise (rule 44).
+ * One pass checks and derives, in memory; the log's own files change only after the verdict. Every
+ * step can be repeated after another crash, and the recovery point does not rise (rule 44).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +34,16 @@ enum error log_write_snapshot(struct log *log, int64_t offset)
     return producer_snapshot_write(&log->producers, log->env->vfs, path);
 }
 
-enum error log_replay_batch(struct log *log, struct segment *seg, const struct scanned_batch *batch,
-                            bool write_index)
+/* Producers and transactions of a batch that is in the log. *ret_is_aborted: it was the marker of
+ * an aborted transaction, and *ret_entry is due in the index. */
+static enum error replay_batch(struct log *log, const struct scanned_batch *batch,
+                               bool *ret_is_aborted, struct aborted_entry *ret_entry)
 {
-    if (batch->magic < 2 || batch->header.producer_id < 0) {
+    const struct batch_header *header = &batch->header;
+    *ret_is_aborted = false;
+    if (batch->magic < 2 || header->producer_id < 0) {
         return E_OK;
     }
-    const struct batch_header *header = &batch->header;
     struct transaction_marker marker;
     const bool is_control = (header->attributes & BATCH_ATTRIBUTE_CONTROL) != 0;
     const bool is_marker = log_batch_marker(header, batch->body, header->size, &marker);
@@ -57,9 +60,11 @@ enum error log_replay_batch(struct log *log, struct segment *seg, const struct s
     struct completed_transaction completed;
     const enum error error =
         producer_state_replay(&log->producers, &change, &is_completed, &completed);
-    return error == E_OK && is_completed && write_index
-               ? log_index_transaction(log, seg, &completed)
-               : error;
+    if (error == E_OK && is_completed && completed.is_aborted) {
+        *ret_entry = log_aborted_entry(log, &completed);
+        *ret_is_aborted = true;
+    }
+    return error;
 }
 
 /* Snapshot offsets of the directory, sorted; in the arena. */
@@ -204,7 +209,10 @@ static enum error visit_segments(struct log *log, int64_t from, int64_t to, visi
 static enum error visit_producers(struct log *log, struct segment *seg,
                                   const struct scanned_batch *batch)
 {
-    return log_replay_batch(log, seg, batch, false);
+    bool is_aborted;
+    struct aborted_entry entry;
+    (void)seg;
+    return replay_batch(log, batch, &is_aborted, &entry); /* the index has it already */
 }
 
 enum error log_load_producers(struct log *log, int64_t end, int64_t high_watermark)
@@ -317,7 +325,61 @@ struct recovery {
     uint32_t cut_segment;
     int64_t cut_position;
     uint8_t *buffer;
+    struct arena arena; /* of aborted */
+    struct recovered_abort *aborted;
+    size_t aborted_count;
+    size_t aborted_capacity;
 };
+
+/* An aborted transaction that was found, for the index of its segment. */
+struct recovered_abort {
+    struct segment *seg;
+    struct aborted_entry entry;
+};
+
+enum { ABORTED_SIZE_MAX = 64 * 1024 * 1024 };
+
+static enum error remember_abort(struct recovery *recovery, struct segment *seg,
+                                 const struct aborted_entry *entry)
+{
+    if (recovery->aborted_count == recovery->aborted_capacity) {
+        const size_t capacity =
+            recovery->aborted_capacity == 0 ? 16 : recovery->aborted_capacity * 2;
+        struct recovered_abort *items =
+            ARENA_NEW_ARRAY(&recovery->arena, struct recovered_abort, capacity);
+        if (items == NULL) {
+            return E_LOCAL_NO_MEMORY;
+        }
+        if (recovery->aborted_count > 0) {
+            memcpy(items, recovery->aborted, recovery->aborted_count * sizeof(*items));
+        }
+        recovery->aborted = items;
+        recovery->aborted_capacity = capacity;
+    }
+    recovery->aborted[recovery->aborted_count++] =
+        (struct recovered_abort){.seg = seg, .entry = *entry};
+    return E_OK;
+}
+
+/* Everything that is derived from a good batch. */
+static enum error count_batch(struct log *log, struct recovery *recovery, struct segment *seg,
+                              const struct scanned_batch *batch)
+{
+    bool is_aborted;
+    struct aborted_entry entry;
+    recovery->next_offset = batch->last_offset + 1;
+    if (batch->magic >= 2 && batch->header.partition_leader_epoch > recovery->last_epoch) {
+        recovery->last_epoch = batch->header.partition_leader_epoch;
+    }
+    enum error error = visit_index(log, seg, batch);
+    if (error == E_OK) {
+        error = note_epoch(log, batch);
+    }
+    if (error == E_OK) {
+        error = replay_batch(log, batch, &is_aborted, &entry);
+    }
+    return error == E_OK && is_aborted ? remember_abort(recovery, seg, &entry) : error;
+}
 
 /* Does the batch continue the log? */
 static bool is_in_order(const struct recovery *recovery, const struct segment *seg,
@@ -370,7 +432,6 @@ static enum error judge(struct log *log, struct recovery *recovery, uint32_t ind
     return E_OK;
 }
 
-/* First pass: checksums and order, nothing changes. */
 static enum error check_segment(struct log *log, struct recovery *recovery, uint32_t index)
 {
     struct segment *seg = log->segments[index];
@@ -379,19 +440,25 @@ static enum error check_segment(struct log *log, struct recovery *recovery, uint
     if (error != E_OK) {
         return error;
     }
+    segment_clear_indexes(seg);
+    segment_set_dirty(&log->home, seg, true);
     struct batch_scan scan;
     struct scanned_batch batch;
     batch_scan_init(&scan, file, 0, seg->size, SCAN_CHECKSUMS);
     batch_scan_use_buffer(&scan, recovery->buffer, SCAN_CHECKSUM_BUFFER_SIZE);
     int64_t good = 0; /* bytes */
+    enum error counted = E_OK;
     while ((error = batch_scan_next(&scan, &batch)) == E_OK && is_in_order(recovery, seg, &batch)) {
-        recovery->next_offset = batch.last_offset + 1;
-        if (batch.magic >= 2 && batch.header.partition_leader_epoch > recovery->last_epoch) {
-            recovery->last_epoch = batch.header.partition_leader_epoch;
+        counted = count_batch(log, recovery, seg, &batch);
+        if (counted != E_OK) {
+            break;
         }
         good = scan.position;
     }
     file_unref(file);
+    if (counted != E_OK) {
+        return counted;
+    }
     if (error == E_OK || error == E_LOCAL_TRUNCATED || error == E_LOCAL_CORRUPT) {
         return judge(log, recovery, index, good);
     }
@@ -407,7 +474,10 @@ static enum error check_segments(struct log *log, struct recovery *recovery, uin
             error = judge(log, recovery, i, 0); /* overlaps the segment before */
         } else {
             recovery->next_offset = seg->base_offset;
-            error = check_segment(log, recovery, i);
+            error = i > first ? log_write_snapshot(log, seg->base_offset) : E_OK;
+            if (error == E_OK) {
+                error = check_segment(log, recovery, i);
+            }
         }
     }
     return error;
@@ -434,41 +504,23 @@ static enum error cut(struct log *log, const struct recovery *recovery)
     return error;
 }
 
-/* Second pass over headers: everything that is derived from the batches. */
-static enum error visit_all(struct log *log, struct segment *seg, const struct scanned_batch *batch)
+/* The files of what was derived, for the segments from first on. */
+static enum error write_derived(struct log *log, const struct recovery *recovery, uint32_t first)
 {
-    enum error error = visit_index(log, seg, batch);
-    if (error == E_OK) {
-        error = note_epoch(log, batch);
-    }
-    return error == E_OK ? log_replay_batch(log, seg, batch, true) : error;
-}
-
-static enum error derive_segment(struct log *log, struct segment *seg)
-{
-    char path[LOG_PATH_SIZE_MAX];
-    segment_file_path(&log->home, seg, SEGMENT_FILE_TRANSACTION_INDEX, path);
-    enum error error = log->env->vfs->unlink(log->env->vfs, path);
-    if (error != E_OK && error != E_LOCAL_NOT_FOUND) {
-        return error;
-    }
-    seg->transaction_index_size = 0;
-    segment_clear_indexes(seg);
-    segment_set_dirty(&log->home, seg, true);
-    error = visit_segment(log, seg, seg->base_offset, INT64_MAX, visit_all);
-    return error == E_OK && seg != log_active(log) ? segment_write_indexes(&log->home, seg) : error;
-}
-
-static enum error derive(struct log *log, uint32_t first, int64_t high_watermark)
-{
-    enum error error = log_load_producers(log, log->segments[first]->base_offset, high_watermark);
+    enum error error = E_OK;
     for (uint32_t i = first; error == E_OK && i < log->segment_count; i++) {
-        if (i > first) {
-            error = log_write_snapshot(log, log->segments[i]->base_offset);
+        char path[LOG_PATH_SIZE_MAX];
+        struct segment *seg = log->segments[i];
+        segment_file_path(&log->home, seg, SEGMENT_FILE_TRANSACTION_INDEX, path);
+        error = log->env->vfs->unlink(log->env->vfs, path);
+        error = error == E_LOCAL_NOT_FOUND ? E_OK : error;
+        seg->transaction_index_size = 0;
+        if (error == E_OK && seg != log_active(log)) {
+            error = segment_write_indexes(&log->home, seg);
         }
-        if (error == E_OK) {
-            error = derive_segment(log, log->segments[i]);
-        }
+    }
+    for (size_t i = 0; error == E_OK && i < recovery->aborted_count; i++) {
+        error = log_write_aborted(log, recovery->aborted[i].seg, &recovery->aborted[i].entry);
     }
     return error;
 }
@@ -486,6 +538,30 @@ static enum error adopt_flushed(struct log *log, uint32_t count)
     return E_OK;
 }
 
+static enum error settle(struct log *log, const struct recovery *recovery, uint32_t first)
+{
+    const struct log_hints *hints = recovery->hints;
+    const int64_t end = recovery->next_offset;
+    if (end < hints->high_watermark) {
+        return E_LOCAL_CORRUPT; /* what was promised is not there */
+    }
+    enum error error = cut(log, recovery);
+    if (error == E_OK) {
+        error = adopt_flushed(log, first);
+    }
+    if (error == E_OK) {
+        leader_epochs_truncate(&log->epochs, end + 1);
+        log_drop_snapshots_above(log, end);
+        error = write_derived(log, recovery, first);
+    }
+    if (error == E_OK) {
+        log->next_offset = end;
+        offset_store(&log->end, end);
+        offset_store(&log->flushed, hints->recovery_point < end ? hints->recovery_point : end);
+    }
+    return error;
+}
+
 enum error log_recover(struct log *log, const struct log_hints *hints)
 {
     const uint32_t first = log_find_segment(log, hints->recovery_point);
@@ -498,27 +574,16 @@ enum error log_recover(struct log *log, const struct log_hints *hints)
     if (recovery.buffer == NULL) {
         return E_LOCAL_NO_MEMORY;
     }
-    enum error error = check_segments(log, &recovery, first);
+    arena_init(&recovery.arena, ABORTED_SIZE_MAX);
+    enum error error =
+        log_load_producers(log, log->segments[first]->base_offset, hints->high_watermark);
+    if (error == E_OK) {
+        error = check_segments(log, &recovery, first);
+    }
+    if (error == E_OK) {
+        error = settle(log, &recovery, first);
+    }
+    arena_done(&recovery.arena);
     free(recovery.buffer);
-    if (error == E_OK && recovery.next_offset < hints->high_watermark) {
-        error = E_LOCAL_CORRUPT; /* what was promised is not there */
-    }
-    if (error == E_OK) {
-        error = cut(log, &recovery);
-    }
-    if (error == E_OK) {
-        error = adopt_flushed(log, first);
-    }
-    if (error == E_OK) {
-        leader_epochs_truncate(&log->epochs, recovery.next_offset + 1);
-        log_drop_snapshots_above(log, recovery.next_offset);
-        error = derive(log, first, hints->high_watermark);
-    }
-    if (error == E_OK) {
-        const int64_t end = recovery.next_offset;
-        log->next_offset = end;
-        offset_store(&log->end, end);
-        offset_store(&log->flushed, hints->recovery_point < end ? hints->recovery_point : end);
-    }
     return error;
 }

@@ -16,23 +16,25 @@ enum {
 
 /* --- success --- */
 
-enum error log_index_transaction(struct log *log, struct segment *seg,
-                                 const struct completed_transaction *completed)
+struct aborted_entry log_aborted_entry(const struct log *log,
+                                       const struct completed_transaction *completed)
 {
-    if (!completed->is_aborted) {
-        return E_OK;
-    }
     const int64_t first_ongoing = producer_state_first_ongoing(&log->producers);
-    const struct aborted_entry entry = {
+    return (struct aborted_entry){
         .producer_id = completed->producer_id,
         .first_offset = completed->first_offset,
         .last_offset = completed->last_offset,
         .last_stable_offset = first_ongoing >= 0 ? first_ongoing : completed->last_offset + 1,
     };
+}
+
+enum error log_write_aborted(struct log *log, struct segment *seg,
+                             const struct aborted_entry *entry)
+{
     char path[LOG_PATH_SIZE_MAX];
     segment_file_path(&log->home, seg, SEGMENT_FILE_TRANSACTION_INDEX, path);
     const enum error error =
-        transaction_index_append(log->env->vfs, path, seg->transaction_index_size, &entry);
+        transaction_index_append(log->env->vfs, path, seg->transaction_index_size, entry);
     if (error == E_OK) {
         log->has_new_files = log->has_new_files || seg->transaction_index_size == 0;
         pthread_mutex_lock(&log->home.lock);
@@ -54,9 +56,11 @@ static enum error commit_producer(struct log *log, const struct append *append,
     const struct producer_append change = {
         .header = header, .marker = is_marker ? &marker : NULL, .origin = append->origin};
     struct completed_transaction completed;
-    return producer_state_commit(&log->producers, &change, &completed)
-               ? log_index_transaction(log, log_active(log), &completed)
-               : E_OK;
+    if (!producer_state_commit(&log->producers, &change, &completed) || !completed.is_aborted) {
+        return E_OK;
+    }
+    const struct aborted_entry entry = log_aborted_entry(log, &completed);
+    return log_write_aborted(log, log_active(log), &entry);
 }
 
 static enum error commit_batch(struct log *log, const struct append *append, const uint8_t *data,
