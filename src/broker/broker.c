@@ -19,6 +19,8 @@ enum {
     START_WAIT_MS = 100,
     RECEIVE_MEMORY_MAX = 512 * 1024 * 1024,
     WRITE_STALL_MAX_MS = 30 * 1000,
+    /* Some 300,000 partitions: 300 consumers of 1,000 partitions each. */
+    FETCH_SESSION_MEMORY_MAX = 64 * 1024 * 1024,
 };
 
 static enum error fail(struct start_failure *failure, enum error error, const char *text)
@@ -278,6 +280,17 @@ static enum error new_controller(struct broker *broker, const struct broker_opti
     return error;
 }
 
+static enum error new_fetch_sessions(struct broker *broker)
+{
+    const struct fetch_session_limits limits = {
+        .session_count_max =
+            (uint32_t)setting(broker, SETTING_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS),
+        .memory_max = FETCH_SESSION_MEMORY_MAX,
+    };
+    broker->fetch_sessions = fetch_sessions_new(&limits, &broker->rng);
+    return broker->fetch_sessions == NULL ? E_LOCAL_NO_MEMORY : E_OK;
+}
+
 struct controller_start_wait {
     bool is_done;
     enum error error;
@@ -415,6 +428,9 @@ static enum error start(struct broker *broker, const struct broker_options *opti
     broker->images = image_source_new(options->settings->settings);
     error = broker->images == NULL ? E_LOCAL_NO_MEMORY : new_replicas(broker);
     if (error == E_OK) {
+        error = new_fetch_sessions(broker);
+    }
+    if (error == E_OK) {
         error = start_controller(broker, options, failure, is_read_only);
     }
     if (error == E_OK) {
@@ -488,6 +504,7 @@ void broker_free(struct broker *broker)
     if (broker->logs != NULL) {
         log_manager_close_clean(broker->logs);
     }
+    fetch_sessions_free(broker->fetch_sessions);
     replica_manager_free(broker->replicas);
     server_free(broker->server);
     producer_ids_done(&broker->producer_ids);

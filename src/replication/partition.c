@@ -23,7 +23,7 @@ struct partition *partition_new(struct replica_manager *manager, const struct ho
     part->in_sync_count = 1;
     list_init(&part->load_waiters);
     list_init(&part->produce_waiters);
-    list_init(&part->fetch_waiters);
+    list_init(&part->watchers);
     entry->user = part;
     return part;
 }
@@ -37,7 +37,7 @@ struct partition *partition_unref(struct partition *part)
     if (--part->ref_count == 0) {
         check(part->is_deleted);
         check(list_is_empty(&part->load_waiters) && list_is_empty(&part->produce_waiters) &&
-              list_is_empty(&part->fetch_waiters));
+              list_is_empty(&part->watchers));
         free(part);
     }
     return NULL;
@@ -46,8 +46,8 @@ struct partition *partition_unref(struct partition *part)
 enum error partition_check_leader(const struct partition *part, int32_t current_leader_epoch)
 {
     if (part->state != PARTITION_ONLINE) {
-        check(part->state == PARTITION_OFFLINE);
-        return part->offline_error;
+        /* Its directory may have come back since the caller waited for it: load again first. */
+        return part->state == PARTITION_OFFLINE ? part->offline_error : E_KAFKA_STORAGE_ERROR;
     }
     if (current_leader_epoch >= 0 && current_leader_epoch < part->leader_epoch) {
         return E_FENCED_LEADER_EPOCH;
@@ -80,18 +80,21 @@ static void complete_produce_waiters(struct partition *part, int64_t high_waterm
     }
 }
 
-static void wake_fetch_waiters(struct partition *part, const struct log_offsets *offsets)
+void partition_watch(struct partition *part, struct partition_watcher *watcher)
 {
-    LIST_FOREACH (node, &part->fetch_waiters) {
-        struct fetch_waiter *waiter = container_of(node, struct fetch_waiter, node);
-        if (waiter->limit == READ_TO_LAST_STABLE && offsets->last_stable <= waiter->offset) {
-            continue;
-        }
-        *waiter->bytes_missing -= part->visible_bytes - waiter->counted_bytes;
-        waiter->counted_bytes = part->visible_bytes;
-        if (*waiter->bytes_missing <= 0) {
-            delayed_operation_wake(waiter->operation);
-        }
+    list_push_back(&part->watchers, &watcher->node);
+}
+
+void partition_unwatch(struct partition_watcher *watcher)
+{
+    list_remove(&watcher->node);
+}
+
+void partition_tell_watchers(struct partition *part)
+{
+    LIST_FOREACH_SAFE (node, next, &part->watchers) {
+        struct partition_watcher *watcher = container_of(node, struct partition_watcher, node);
+        watcher->on_change(watcher);
     }
 }
 
@@ -107,10 +110,7 @@ static void advance_high_watermark(struct partition *part)
     log_set_high_watermark(part->log, target);
     part->visible_bytes = part->appended_bytes;
     complete_produce_waiters(part, target);
-    if (!list_is_empty(&part->fetch_waiters)) {
-        log_get_offsets(part->log, &offsets);
-        wake_fetch_waiters(part, &offsets);
-    }
+    partition_tell_watchers(part);
 }
 
 /* --- log events --- */
@@ -309,19 +309,6 @@ void partition_append_time_out(struct partition_append *op)
     }
 }
 
-/* --- fetch --- */
-
-void partition_wait_for_data(struct partition *part, struct fetch_waiter *waiter)
-{
-    waiter->counted_bytes = part->visible_bytes;
-    list_push_back(&part->fetch_waiters, &waiter->node);
-}
-
-void partition_stop_waiting(struct fetch_waiter *waiter)
-{
-    list_remove(&waiter->node);
-}
-
 /* --- role changes --- */
 
 static void fail_all_waiters(struct partition *part, enum error error)
@@ -332,11 +319,7 @@ static void fail_all_waiters(struct partition *part, enum error error)
         op->is_waiting = false;
         finish_append(op, error);
     }
-    LIST_FOREACH (waiting, &part->fetch_waiters) {
-        struct fetch_waiter *waiter = container_of(waiting, struct fetch_waiter, node);
-        *waiter->bytes_missing = 0;
-        delayed_operation_wake(waiter->operation);
-    }
+    partition_tell_watchers(part);
 }
 
 void partition_go_offline(struct partition *part, enum error error)

@@ -50,10 +50,10 @@ struct partition {
     bool is_deleted;
     struct list load_waiters;    /* struct load_waiter */
     struct list produce_waiters; /* struct partition_append, by rising required_offset */
-    struct list fetch_waiters;   /* struct fetch_waiter */
+    struct list watchers;        /* struct partition_watcher */
     int64_t appended_bytes;      /* since start */
-    int64_t visible_bytes; /* of them, when the high watermark moved last; fetch waiters measure
-                              min.bytes with it */
+    int64_t visible_bytes; /* of them, when the high watermark moved last; fetches measure min.bytes
+                              with it */
 };
 
 static inline struct partition *partition_ref(struct partition *part)
@@ -110,20 +110,21 @@ void partition_append_as_leader(struct partition *part, struct partition_append 
  */
 void partition_append_time_out(struct partition_append *op);
 
-/* --- waiting for data --- */
+/* --- watching --- */
 
-/* One partition of a parked Fetch. */
-struct fetch_waiter {
-    struct list node;
-    struct delayed_operation *operation;
-    int64_t offset; /* data is there when the limit passes it */
-    enum read_limit limit;
-    int64_t *bytes_missing; /* of the whole fetch, shared by its waiters: woken when <= 0 */
-    int64_t counted_bytes;  /* part->appended_bytes when last counted */
+/* Who reads a partition and wants to know when it may look different: its high watermark or last
+ * stable offset moved, it went offline or was deleted, its leader epoch or log start rose. */
+struct partition_watcher {
+    struct list node; /* list_init'ed by the owner */
+    /* May unwatch itself, nobody else; completes nothing in the call. */
+    void (*on_change)(struct partition_watcher *watcher);
 };
 
-void partition_wait_for_data(struct partition *part, struct fetch_waiter *waiter);
-void partition_stop_waiting(struct fetch_waiter *waiter);
+void partition_watch(struct partition *part, struct partition_watcher *watcher);
+/* Fine when it does not watch. */
+void partition_unwatch(struct partition_watcher *watcher);
+/* Tells the watchers. For changes that the partition does not see itself: DeleteRecords. */
+void partition_tell_watchers(struct partition *part);
 
 /* --- leader's view --- */
 

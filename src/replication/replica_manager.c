@@ -260,6 +260,7 @@ static void update_partition(struct replica_manager *manager, struct partition *
         if (part->log != NULL && log_start_epoch(part->log, part->leader_epoch) != E_OK) {
             partition_go_offline(part, E_KAFKA_STORAGE_ERROR);
         }
+        partition_tell_watchers(part);
     }
     if (part->log != NULL) {
         log_set_config(part->log, &part->topic->log_config);

@@ -4,9 +4,11 @@
  * Fetch (KIP-74 size limits; KIP-227 sessions; KIP-320 epochs; KIP-516 topic ids).
  *
  *   look up → (wait until the logs are loaded) → read ──enough, an error, no wait──> answer
- *                                                 └──> park: woken by appends or the deadline ──>
- * read
+ *                                                 └──> park: woken by changes or the deadline,
+ *                                                      read again
  *
+ * Only active partitions are looked at (fetch_session.h); a partition that changes while the
+ * request waits becomes active and is looked up then.
  * Batches are never copied: the answer holds ranges of the segment files.
  */
 
@@ -16,15 +18,16 @@
 #include "broker/api/api_handlers.h"
 #include "broker/fetch_session.h"
 
+struct fetch_call;
+
+/* What one request knows of one partition that it looks at. */
 struct fetch_item {
-    struct fetch_target target;
-    struct partition *part; /* a reference; NULL: error */
+    struct fetch_item *next; /* all of the request */
     enum error error;
+    bool is_refused; /* not found, not allowed: there is nothing to read */
     struct log_offsets offsets;
     struct log_read read;
-    struct fetch_waiter waiter;
     struct load_waiter load_waiter;
-    bool is_parked;
 };
 
 struct fetch_call {
@@ -32,39 +35,105 @@ struct fetch_call {
     const struct fetch_request *request;
     struct fetch_plan plan; /* what to fetch, by the session if there is one */
     struct fetch_item *items;
-    uint32_t item_count;
     enum read_limit limit;
     struct load_barrier barrier;
     struct delayed_operation parked;
     int64_t bytes_missing;
     int64_t size; /* bytes read so far */
     bool has_error;
+    bool has_no_memory;
 };
+
+/* --- look up --- */
+
+static bool is_from_replica(const struct fetch_request *request)
+{
+    return request->replica_id >= 0 || request->replica_state.replica_id >= 0;
+}
+
+static enum error find_partition(struct call *call, const struct fetch_partition *asked,
+                                 struct partition **ret_part)
+{
+    struct replica_manager *replicas = call->broker->replicas;
+    const bool by_id = call->req->api_version >= 13;
+    const struct hosted_topic *topic =
+        by_id ? replica_manager_find_topic_by_id(replicas, &asked->topic_id)
+              : replica_manager_find_topic(replicas, asked->topic);
+    if (topic == NULL && by_id) {
+        return E_UNKNOWN_TOPIC_ID;
+    }
+    if (!is_from_replica(call->body) &&
+        !call_allows(call, ACL_READ, ACL_TOPIC, topic != NULL ? topic->name : asked->topic)) {
+        return E_TOPIC_AUTHORIZATION_FAILED;
+    }
+    struct partition *part =
+        topic == NULL ? NULL : replica_manager_partition(topic, asked->partition);
+    if (part == NULL) {
+        return E_UNKNOWN_TOPIC_OR_PARTITION;
+    }
+    if (is_from_replica(call->body)) {
+        return E_NOT_LEADER_OR_FOLLOWER; /* this broker is the only one of its cluster */
+    }
+    *ret_part = part;
+    return E_OK;
+}
+
+/* The session may remember a partition that was deleted, and perhaps made again, since. */
+static void bind(struct fetch_partition *asked, struct partition *part)
+{
+    if (asked->part != part) {
+        partition_unwatch(&asked->watcher);
+        asked->part = partition_unref(asked->part);
+        asked->part = part == NULL ? NULL : partition_ref(part);
+    }
+}
+
+/* Once in each request that looks at the partition. NULL: no memory. */
+static struct fetch_item *look_up(struct fetch_call *fetch, struct fetch_partition *asked)
+{
+    struct fetch_item *item = ARENA_NEW(call_arena(fetch->call), struct fetch_item);
+    if (item == NULL) {
+        fetch->has_no_memory = true;
+        return NULL;
+    }
+    struct partition *part = NULL;
+    item->next = fetch->items;
+    fetch->items = item;
+    item->error = find_partition(fetch->call, asked, &part);
+    item->is_refused = item->error != E_OK;
+    bind(asked, part);
+    asked->item = item;
+    return item;
+}
 
 /* --- read --- */
 
 static void drop_reads(struct fetch_call *fetch)
 {
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        fetch->items[i].read.file = file_unref(fetch->items[i].read.file);
+    for (struct fetch_item *item = fetch->items; item != NULL; item = item->next) {
+        item->read.file = file_unref(item->read.file);
     }
 }
 
-static enum error read_log(struct fetch_call *fetch, struct fetch_item *item, size_t size_max)
+static enum error read_log(struct fetch_call *fetch, struct fetch_partition *asked, size_t size_max)
 {
-    enum error error = partition_check_leader(item->part, item->target.current_leader_epoch);
+    struct fetch_item *item = asked->item;
+    enum error error = partition_check_leader(asked->part, asked->current_leader_epoch);
     if (error != E_OK) {
-        return error;
+        return error == E_UNKNOWN_TOPIC_OR_PARTITION && fetch->call->req->api_version >= 13
+                   ? E_UNKNOWN_TOPIC_ID /* deleted while the request waited */
+                   : error;
     }
+    asked->counted_bytes = asked->part->visible_bytes;
     item->read = (struct log_read){
-        .offset = item->target.fetch_offset,
+        .offset = asked->fetch_offset,
         .size_max = size_max,
         .at_least_one_batch = fetch->size == 0,
         .limit = fetch->limit,
     };
-    error = log_read(item->part->log, &item->read);
+    error = log_read(asked->part->log, &item->read);
     if (error == E_OK) {
-        log_get_offsets(item->part->log, &item->offsets);
+        log_get_offsets(asked->part->log, &item->offsets);
     }
     return error;
 }
@@ -82,18 +151,22 @@ static int64_t response_size_max(const struct fetch_call *fetch)
     return fetch->request->max_bytes < broker_max ? fetch->request->max_bytes : broker_max;
 }
 
-/* Reads all partitions anew, up to the limits (KIP-74: the first batch is given whole). */
+/* Reads the active partitions anew, up to the limits (KIP-74: the first batch is given whole). */
 static void read_all(struct fetch_call *fetch)
 {
     const int64_t size_max = response_size_max(fetch);
     drop_reads(fetch);
     fetch->size = 0;
     fetch->has_error = false;
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        if (item->part != NULL) {
+    LIST_FOREACH (node, &fetch->plan.set->active) {
+        struct fetch_partition *asked = container_of(node, struct fetch_partition, node);
+        struct fetch_item *item = asked->item != NULL ? asked->item : look_up(fetch, asked);
+        if (item == NULL) {
+            return;
+        }
+        if (!item->is_refused) {
             item->error =
-                read_log(fetch, item, min_size(item->target.max_bytes, size_max - fetch->size));
+                read_log(fetch, asked, min_size(asked->max_bytes, size_max - fetch->size));
         }
         if (item->error != E_OK) {
             fetch->has_error = true;
@@ -105,7 +178,7 @@ static void read_all(struct fetch_call *fetch)
 
 /* --- answer --- */
 
-static bool fill_records(struct fetch_call *fetch, struct fetch_item *item,
+static bool fill_records(struct fetch_call *fetch, const struct fetch_item *item,
                          struct fetch_response_partition_data *data)
 {
     struct arena *arena = call_arena(fetch->call);
@@ -123,7 +196,7 @@ static bool fill_records(struct fetch_call *fetch, struct fetch_item *item,
                              &item->read.file->shared);
 }
 
-static bool fill_aborted(struct fetch_call *fetch, struct fetch_item *item,
+static bool fill_aborted(struct fetch_call *fetch, const struct fetch_partition *asked,
                          struct fetch_response_partition_data *data)
 {
     struct aborted_transaction *aborted;
@@ -133,9 +206,9 @@ static bool fill_aborted(struct fetch_call *fetch, struct fetch_item *item,
         return true;
     }
     /* The range is a little larger than what is sent: superfluous entries do no harm. */
-    if (log_aborted_transactions(item->part->log, item->target.fetch_offset,
-                                 item->offsets.last_stable, call_arena(fetch->call), &aborted,
-                                 &count) != E_OK) {
+    if (log_aborted_transactions(asked->part->log, asked->fetch_offset,
+                                 asked->item->offsets.last_stable, call_arena(fetch->call),
+                                 &aborted, &count) != E_OK) {
         return false;
     }
     struct fetch_response_aborted_transaction *items =
@@ -152,20 +225,21 @@ static bool fill_aborted(struct fetch_call *fetch, struct fetch_item *item,
     return true;
 }
 
-static void fill_error(struct fetch_item *item, struct fetch_response_partition_data *data)
+static void fill_error(const struct fetch_item *item, struct fetch_response_partition_data *data)
 {
     data->error_code = error_to_wire(item->error);
     data->high_watermark = -1;
     data->records.bytes = SLICE("");
-    if (item->error == E_OFFSET_OUT_OF_RANGE) {
-        data->aborted_transactions.items = NULL;
+    if (!item->is_refused) {
+        data->aborted_transactions.items = NULL; /* as Kafka's errors of reading */
     }
 }
 
-static bool fill_partition(struct fetch_call *fetch, struct fetch_item *item,
+static bool fill_partition(struct fetch_call *fetch, const struct fetch_partition *asked,
                            struct fetch_response_partition_data *data)
 {
-    data->partition_index = item->target.partition;
+    struct fetch_item *item = asked->item;
+    data->partition_index = asked->partition;
     if (item->error != E_OK) {
         fill_error(item, data);
         return true;
@@ -173,119 +247,124 @@ static bool fill_partition(struct fetch_call *fetch, struct fetch_item *item,
     data->high_watermark = item->offsets.high_watermark;
     data->last_stable_offset = item->offsets.last_stable;
     data->log_start_offset = item->offsets.log_start;
-    return fill_records(fetch, item, data) && fill_aborted(fetch, item, data);
+    return fill_records(fetch, item, data) && fill_aborted(fetch, asked, data);
 }
 
-static void note_sent(struct fetch_item *item)
+static struct fetch_answer answer_of(const struct fetch_call *fetch,
+                                     const struct fetch_partition *asked)
 {
-    item->target.answer = (struct fetch_answer){
-        .has_error = item->error != E_OK,
-        .has_data = item->error == E_OK && item->read.size > 0,
-        .high_watermark = item->error == E_OK ? item->offsets.high_watermark : -1,
-        .log_start_offset = item->error == E_OK ? item->offsets.log_start : -1,
+    const struct fetch_item *item = asked->item;
+    if (item->error != E_OK) {
+        return (struct fetch_answer){
+            .has_error = true, .high_watermark = -1, .log_start_offset = -1};
+    }
+    const int64_t end = fetch->limit == READ_TO_LAST_STABLE ? item->offsets.last_stable
+                                                            : item->offsets.high_watermark;
+    return (struct fetch_answer){
+        .has_data = item->read.size > 0,
+        .is_at_end = asked->fetch_offset >= end,
+        .high_watermark = item->offsets.high_watermark,
+        .log_start_offset = item->offsets.log_start,
     };
 }
 
-/* Partitions of one topic stand side by side in the plan. */
-static bool same_topic(const struct fetch_item *a, const struct fetch_item *b)
+/* The response as it grows. */
+struct fetch_answers {
+    struct fetch_response *response;
+    struct fetch_response_fetchable_topic_response *topics;
+    struct fetch_response_partition_data *next;
+    const struct fetch_partition *previous;
+};
+
+/* As Kafka, partitions of one topic that are not neighbours name their topic again. */
+static bool same_topic(const struct fetch_partition *a, const struct fetch_partition *b)
 {
-    return uuid_equal(&a->target.topic_id, &b->target.topic_id) &&
-           slice_equal(a->target.topic, b->target.topic);
+    return uuid_equal(&a->topic_id, &b->topic_id) && slice_equal(a->topic, b->topic);
 }
 
-static struct fetch_response *make_response(struct fetch_call *fetch)
+static bool list_partition(struct fetch_call *fetch, struct fetch_answers *answers,
+                           const struct fetch_partition *asked)
+{
+    struct fetch_response *response = answers->response;
+    if (answers->previous == NULL || !same_topic(answers->previous, asked)) {
+        struct fetch_response_fetchable_topic_response *topic =
+            &answers->topics[response->responses.count++];
+        topic->topic = asked->topic;
+        topic->topic_id = asked->topic_id;
+        topic->partitions.items = answers->next;
+    }
+    if (!fill_partition(fetch, asked, answers->next)) {
+        return false;
+    }
+    answers->topics[response->responses.count - 1].partitions.count++;
+    answers->next++;
+    answers->previous = asked;
+    return true;
+}
+
+static bool list_partitions(struct fetch_call *fetch, struct fetch_response *response)
 {
     struct arena *arena = call_arena(fetch->call);
-    struct fetch_response *response = MESSAGE_NEW(arena, fetch_response);
-    struct fetch_response_fetchable_topic_response *topics =
-        MESSAGE_NEW_ARRAY(arena, fetch_response_fetchable_topic_response, fetch->item_count);
-    struct fetch_response_partition_data *data =
-        MESSAGE_NEW_ARRAY(arena, fetch_response_partition_data, fetch->item_count);
-    if (response == NULL || topics == NULL || data == NULL) {
-        return NULL;
+    uint32_t count = 0;
+    LIST_FOREACH (counted, &fetch->plan.set->active) {
+        count++;
     }
-    response->error_code = error_to_wire(fetch->plan.error);
-    response->session_id = fetch->plan.session_id;
-    response->responses.items = topics;
-    const struct fetch_item *previous = NULL;
-    struct fetch_response_fetchable_topic_response *topic = NULL;
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        note_sent(item);
-        if (!fetch_plan_includes(&fetch->plan, &item->target)) {
-            continue;
-        }
-        if (previous == NULL || !same_topic(previous, item)) {
-            topic = &topics[response->responses.count++];
-            topic->topic = item->target.topic;
-            topic->topic_id = item->target.topic_id;
-            topic->partitions.items = data;
-        }
-        if (!fill_partition(fetch, item, data)) {
-            return NULL;
-        }
-        topic->partitions.count++;
-        data++;
-        previous = item;
+    struct fetch_answers answers = {
+        .response = response,
+        .topics = MESSAGE_NEW_ARRAY(arena, fetch_response_fetchable_topic_response, count),
+        .next = MESSAGE_NEW_ARRAY(arena, fetch_response_partition_data, count),
+    };
+    if (answers.topics == NULL || answers.next == NULL) {
+        return false;
     }
-    return response;
+    response->responses.items = answers.topics;
+    LIST_FOREACH (node, &fetch->plan.set->active) {
+        struct fetch_partition *asked = container_of(node, struct fetch_partition, node);
+        const struct fetch_answer answer = answer_of(fetch, asked);
+        if (fetch_partition_answer(asked, &answer) && !list_partition(fetch, &answers, asked)) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static void release(struct fetch_call *fetch)
+static void fail(struct fetch_call *fetch)
 {
     drop_reads(fetch);
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        fetch->items[i].part = partition_unref(fetch->items[i].part);
-    }
+    fetch_plan_abandon(&fetch->plan);
+    call_no_memory(fetch->call);
 }
 
 static void respond(struct fetch_call *fetch)
 {
-    struct call *call = fetch->call;
-    struct fetch_response *response = make_response(fetch);
-    if (response == NULL) {
-        release(fetch);
-        call_no_memory(call);
+    struct fetch_response *response = MESSAGE_NEW(call_arena(fetch->call), fetch_response);
+    if (response == NULL || fetch->has_no_memory) {
+        fail(fetch);
         return;
     }
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        fetch_plan_sent(&fetch->plan, &fetch->items[i].target);
+    response->error_code = error_to_wire(fetch->plan.error);
+    response->session_id = fetch->plan.session_id;
+    if (fetch->plan.set != NULL && !list_partitions(fetch, response)) {
+        fail(fetch);
+        return;
     }
-    release(fetch); /* the chain has references of its own */
-    call_respond(call, response);
+    drop_reads(fetch); /* the chain has references of its own */
+    fetch_plan_answered(&fetch->plan);
+    call_respond(fetch->call, response); /* which may end the request, and so `fetch` */
 }
 
 /* --- wait --- */
 
 static bool is_enough(const struct fetch_call *fetch)
 {
-    return fetch->has_error || fetch->size >= fetch->request->min_bytes || fetch->item_count == 0 ||
-           !connection_is_open(fetch->call->req->conn);
-}
-
-static void park(struct fetch_call *fetch)
-{
-    fetch->bytes_missing = fetch->request->min_bytes - fetch->size;
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        item->waiter = (struct fetch_waiter){
-            .operation = &fetch->parked,
-            .offset = item->target.fetch_offset,
-            .limit = fetch->limit,
-            .bytes_missing = &fetch->bytes_missing,
-        };
-        partition_wait_for_data(item->part, &item->waiter);
-    }
-    drop_reads(fetch);
+    return fetch->has_error || fetch->has_no_memory || fetch->size >= fetch->request->min_bytes ||
+           fetch->plan.set->count == 0 || !connection_is_open(fetch->call->req->conn);
 }
 
 static void unpark(struct fetch_call *fetch)
 {
     fetch->call->req->on_disconnect = NULL;
     delayed_operation_cancel(&fetch->parked);
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        partition_stop_waiting(&fetch->items[i].waiter);
-    }
 }
 
 static bool try_complete(struct delayed_operation *operation)
@@ -314,105 +393,132 @@ static void on_disconnect(struct request *req)
 {
     struct fetch_call *fetch = req->context;
     unpark(fetch);
-    release(fetch);
+    fetch_plan_abandon(&fetch->plan);
     call_respond_nothing(fetch->call);
 }
 
-static void read_or_park(struct fetch_call *fetch)
+/* Wakes the request when all its partitions together have got what is missing, or one has failed.
+ */
+static void on_change(struct fetch_plan *plan, struct fetch_partition *asked)
+{
+    struct fetch_call *fetch = container_of(plan, struct fetch_call, plan);
+    const struct partition *part = asked->part;
+    struct log_offsets offsets;
+    if (part->log == NULL) {
+        fetch->bytes_missing = 0;
+    } else {
+        log_get_offsets(part->log, &offsets);
+        if (fetch->limit == READ_TO_LAST_STABLE && offsets.last_stable <= asked->fetch_offset) {
+            return;
+        }
+        fetch->bytes_missing -= part->visible_bytes - asked->counted_bytes;
+        asked->counted_bytes = part->visible_bytes;
+    }
+    if (fetch->bytes_missing <= 0) {
+        delayed_operation_wake(&fetch->parked);
+    }
+}
+
+static void park(struct fetch_call *fetch)
 {
     struct loop *loop = fetch->call->broker->loop;
-    read_all(fetch);
-    if (is_enough(fetch) || fetch->request->max_wait_ms <= 0) {
-        respond(fetch);
-        return;
-    }
-    delayed_operation_init(&fetch->parked, loop, try_complete, on_deadline);
-    park(fetch);
+    drop_reads(fetch);
+    fetch->bytes_missing = fetch->request->min_bytes - fetch->size;
+    fetch_plan_watch(&fetch->plan);
     fetch->call->req->context = fetch;
     fetch->call->req->on_disconnect = on_disconnect;
     delayed_operation_wait(&fetch->parked,
                            loop_now_ns(loop) + (int64_t)fetch->request->max_wait_ms * 1000000);
 }
 
-/* --- look up --- */
+static void read_or_park(struct fetch_call *fetch)
+{
+    if (fetch->plan.set == NULL) {
+        respond(fetch); /* lost meanwhile, or there is no such session */
+        return;
+    }
+    read_all(fetch);
+    if (is_enough(fetch) || fetch->request->max_wait_ms <= 0) {
+        respond(fetch);
+        return;
+    }
+    park(fetch);
+}
+
+/* The session belongs to another request now. While logs are loading, their barrier answers. */
+static void on_lost(struct fetch_plan *plan)
+{
+    struct fetch_call *fetch = container_of(plan, struct fetch_call, plan);
+    if (fetch->barrier.pending_count == 0) {
+        unpark(fetch);
+        respond(fetch);
+    }
+}
 
 static void on_loaded(struct load_barrier *barrier)
 {
     read_or_park(container_of(barrier, struct fetch_call, barrier));
 }
 
-static enum error find_partition(struct call *call, struct fetch_target *target,
-                                 struct partition **ret_part)
-{
-    struct replica_manager *replicas = call->broker->replicas;
-    const bool by_id = call->req->api_version >= 13;
-    const struct hosted_topic *topic =
-        by_id ? replica_manager_find_topic_by_id(replicas, &target->topic_id)
-              : replica_manager_find_topic(replicas, target->topic);
-    if (topic == NULL && by_id) {
-        return E_UNKNOWN_TOPIC_ID;
-    }
-    if (!call_allows(call, ACL_READ, ACL_TOPIC, topic != NULL ? topic->name : target->topic)) {
-        return E_TOPIC_AUTHORIZATION_FAILED;
-    }
-    struct partition *part =
-        topic == NULL ? NULL : replica_manager_partition(topic, target->partition);
-    if (part == NULL) {
-        return E_UNKNOWN_TOPIC_OR_PARTITION;
-    }
-    *ret_part = part;
-    return E_OK;
-}
+/* --- start --- */
 
-static void look_up(struct fetch_call *fetch)
+static void await_logs(struct fetch_call *fetch)
 {
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        struct partition *part;
-        item->error = find_partition(fetch->call, &item->target, &part);
-        if (item->error != E_OK) {
-            continue;
+    LIST_FOREACH (node, &fetch->plan.set->active) {
+        struct fetch_partition *asked = container_of(node, struct fetch_partition, node);
+        struct fetch_item *item = look_up(fetch, asked);
+        if (item == NULL) {
+            break;
         }
-        item->part = partition_ref(part);
-        if (!partition_is_settled(part)) {
-            partition_await_load(part, &item->load_waiter, &fetch->barrier);
+        if (asked->part != NULL && !partition_is_settled(asked->part)) {
+            partition_await_load(asked->part, &item->load_waiter, &fetch->barrier);
         }
     }
 }
 
-static bool is_from_replica(const struct fetch_request *request)
+/* false: no memory. */
+static bool open_plan(struct fetch_call *fetch)
 {
-    return request->replica_id >= 0 || request->replica_state.replica_id >= 0;
+    struct call *call = fetch->call;
+    if (is_from_replica(fetch->request) &&
+        !call_allows(call, ACL_CLUSTER_ACTION, ACL_CLUSTER, ACL_CLUSTER_NAME)) {
+        fetch->plan.error = E_CLUSTER_AUTHORIZATION_FAILED;
+        return true;
+    }
+    return fetch_plan_open(&fetch->plan, call->broker->fetch_sessions, fetch->request,
+                           call->req->api_version, call_arena(call),
+                           loop_now_ns(call->broker->loop) / 1000000) == E_OK;
+}
+
+static struct fetch_call *prepare(struct call *call, const struct fetch_request *request)
+{
+    struct fetch_call *fetch = ARENA_NEW(call_arena(call), struct fetch_call);
+    if (fetch == NULL) {
+        return NULL;
+    }
+    fetch->call = call;
+    fetch->request = request;
+    if (!open_plan(fetch)) {
+        return NULL;
+    }
+    fetch->plan.on_change = on_change;
+    fetch->plan.on_lost = on_lost;
+    fetch->limit = request->isolation_level == 1 ? READ_TO_LAST_STABLE : READ_TO_HIGH_WATERMARK;
+    fetch->barrier.on_ready = on_loaded;
+    delayed_operation_init(&fetch->parked, call->broker->loop, try_complete, on_deadline);
+    return fetch;
 }
 
 void api_fetch(struct call *call)
 {
-    const struct fetch_request *request = call->body;
-    struct fetch_call *fetch = ARENA_NEW(call_arena(call), struct fetch_call);
-    struct fetch_target *targets;
-    if (is_from_replica(request)) {
-        call_close(call, "a Fetch of a replica: this broker is the only one of its cluster");
-        return;
-    }
-    if (fetch == NULL ||
-        fetch_plan_make(&fetch->plan, call->broker->fetch_sessions, request, call->req->api_version,
-                        call_arena(call), &targets, &fetch->item_count) != E_OK) {
+    struct fetch_call *fetch = prepare(call, call->body);
+    if (fetch == NULL) {
         call_no_memory(call);
         return;
     }
-    fetch->call = call;
-    fetch->request = request;
-    fetch->limit = request->isolation_level == 1 ? READ_TO_LAST_STABLE : READ_TO_HIGH_WATERMARK;
-    fetch->barrier.on_ready = on_loaded;
-    fetch->items = ARENA_NEW_ARRAY(call_arena(call), struct fetch_item, fetch->item_count);
-    if (fetch->items == NULL) {
-        call_no_memory(call);
-        return;
+    if (fetch->plan.set != NULL) {
+        await_logs(fetch);
     }
-    for (uint32_t i = 0; i < fetch->item_count; i++) {
-        fetch->items[i].target = targets[i];
-    }
-    look_up(fetch);
     if (fetch->barrier.pending_count == 0) {
         read_or_park(fetch);
     }
