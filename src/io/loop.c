@@ -259,6 +259,7 @@ void loop_turn(struct loop *loop, int timeout_ms)
 
 void loop_run(struct loop *loop)
 {
+    atomic_store_explicit(&loop->owner, pthread_self(), memory_order_relaxed);
     while (!atomic_load_explicit(&loop->is_stopped, memory_order_relaxed)) {
         loop_turn(loop, -1);
     }
