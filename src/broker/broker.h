@@ -12,6 +12,7 @@
 #include "config/broker_config.h"
 #include "storage/log_manager.h"
 
+struct authoriser;
 struct broker;
 
 struct broker_options {
@@ -21,6 +22,7 @@ struct broker_options {
     struct clock *clock;
     uint64_t seed;                /* of all randomness in the process */
     int64_t descriptor_count_max; /* RLIMIT_NOFILE */
+    struct authoriser *authoriser; /* borrowed; NULL: everybody may do everything */
 };
 
 NODISCARD enum error broker_new(const struct broker_options *options, struct broker **ret_broker,
