@@ -27,7 +27,7 @@ PARTITION_COUNT = 4
 def load_kafka():
     """bench/kafka as a module: it knows how to fetch and configure Apache Kafka."""
     loader = importlib.machinery.SourceFileLoader("kafka_of_bench", str(ROOT / "bench/kafka"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("kafka", loader))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module
 
