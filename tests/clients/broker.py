@@ -5,6 +5,7 @@ ottla-server is $OTTLA_SERVER. The same tests run against another broker, to lea
 BROKER=host:port names a running one, BROKER=kafka-4.3.1 lets each test start that Apache Kafka.
 """
 
+import csv
 import importlib.machinery
 import importlib.util
 import os
@@ -35,6 +36,16 @@ def load_kafka():
 def fresh_topic(purpose):
     """A name that no earlier test used: a running broker named by $BROKER keeps its topics."""
     return f"{purpose}-{uuid.uuid4().hex[:8]}"
+
+
+def serves(*apis):
+    """Whether the broker serves them all yet, as schemas/apis.tsv says; Apache Kafka does."""
+    if os.environ.get("BROKER"):
+        return True
+    with open(ROOT / "schemas/apis.tsv", encoding="utf-8") as table:
+        served = {row["name"] for row in csv.DictReader(table, delimiter="\t")
+                  if row["served"] == "yes"}
+    return served.issuperset(apis)
 
 
 class Broker:

@@ -10,7 +10,7 @@ import pytest
 
 import kafka_java
 import librdkafka
-from broker import fresh_topic
+from broker import fresh_topic, serves
 from records import BASE_TIME_MS, Record
 
 SEGMENT_BYTES = 1 << 20  # the least that Kafka 4 takes
@@ -84,7 +84,9 @@ def test_every_file_after_a_clean_stop(make_broker, version):
     broker.stop()
     directories = [broker.data / f"{topic}-{partition}" for partition in range(len(codecs))]
     for directory, codec, records in zip(directories, codecs, all_records):
-        assert codec in check_logs(version, directory, records)
+        found = check_logs(version, directory, records)
+        # librdkafka takes a broker without FindCoordinator for one too old for lz4.
+        assert codec in found or codec == "lz4" and not serves("FindCoordinator")
     assert len(list(directories[0].glob("*.log"))) > 1
     check_indexes(version, directories)
     check_snapshots(version, directories, map(len, all_records))
