@@ -37,7 +37,7 @@ static const struct error_row *find(int code)
     return low < ROW_COUNT && (int)rows[low].code == code ? &rows[low] : NULL;
 }
 
-int16_t error_to_wire(enum error error)
+int16_t error_find_wire(enum error error)
 {
     const struct error_row *row = find((int)error);
     return row == NULL ? (int16_t)E_UNKNOWN_SERVER_ERROR : row->wire;

@@ -13,8 +13,13 @@
 #include "base/check.h"
 #include "base/error_codes.h" /* generated: enum error */
 
+/* For what is not E_OK. */
+int16_t error_find_wire(enum error error);
 /* The code for a response; E_LOCAL_... become what the table says. The only translation. */
-int16_t error_to_wire(enum error error);
+static inline int16_t error_to_wire(enum error error)
+{
+    return error == E_OK ? (int16_t)E_OK : error_find_wire(error);
+}
 /* Kafka's or our name, "OFFSET_OUT_OF_RANGE"; "UNKNOWN" for a number not in the table. */
 const char *error_name(enum error error);
 /* One sentence for people. Never NULL. */

@@ -67,12 +67,18 @@ static struct file *use_slot(struct file_cache *cache, struct file_slot *slot)
     return file_ref(slot->file);
 }
 
-enum error file_cache_get(struct file_cache *cache, struct file_slot *slot, const char *path,
-                          struct file **ret_file)
+struct file *file_cache_find(struct file_cache *cache, struct file_slot *slot)
 {
     pthread_mutex_lock(&cache->lock);
     struct file *file = slot->file != NULL ? use_slot(cache, slot) : NULL;
     pthread_mutex_unlock(&cache->lock);
+    return file;
+}
+
+enum error file_cache_get(struct file_cache *cache, struct file_slot *slot, const char *path,
+                          struct file **ret_file)
+{
+    struct file *file = file_cache_find(cache, slot);
     if (file != NULL) {
         *ret_file = file;
         return E_OK;

@@ -34,6 +34,8 @@ NODISCARD enum error file_cache_new(struct vfs *vfs, uint32_t open_files_max,
 void file_cache_free(struct file_cache *cache);
 
 void file_slot_init(struct file_slot *slot);
+/* A reference to the open file for the caller; NULL: it is closed. Saves making the path. */
+struct file *file_cache_find(struct file_cache *cache, struct file_slot *slot);
 /* A reference to the open file for the caller, opening it for reading and writing if it is closed.
  * Errors: of vfs.open. */
 NODISCARD enum error file_cache_get(struct file_cache *cache, struct file_slot *slot,

@@ -64,11 +64,22 @@ enum error segment_create_file(struct segment_home *home, struct segment *seg)
     return error;
 }
 
-enum error segment_get_file(struct segment_home *home, struct segment *seg, struct file **ret_file)
+__attribute__((noinline)) static enum error open_file(struct segment_home *home,
+                                                      struct segment *seg, struct file **ret_file)
 {
     char path[LOG_PATH_SIZE_MAX];
     segment_file_path(home, seg, SEGMENT_FILE_LOG, path);
     return file_cache_get(home->files, &seg->slot, path, ret_file);
+}
+
+enum error segment_get_file(struct segment_home *home, struct segment *seg, struct file **ret_file)
+{
+    struct file *file = file_cache_find(home->files, &seg->slot);
+    if (UNLIKELY(file == NULL)) {
+        return open_file(home, seg, ret_file);
+    }
+    *ret_file = file;
+    return E_OK;
 }
 
 void segment_close_file(struct segment_home *home, struct segment *seg)
@@ -316,6 +327,10 @@ static enum error search_index(struct segment_home *home, const struct segment *
     };
     pthread_mutex_unlock(&home->lock);
     if (is_found) {
+        return E_OK;
+    }
+    if (on_disk.disk_count == 0) {
+        *ret_count = 0;
         return E_OK;
     }
     char path[LOG_PATH_SIZE_MAX];
