@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replication/partition.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -161,6 +162,23 @@ static enum error lead_from_log(struct partition *part, struct log *log)
     return log_start_epoch(log, part->leader_epoch);
 }
 
+/* In `pagecache` mode a machine that stops may take acknowledged records with it: never silently.
+ */
+static void report_loss(const struct partition *part)
+{
+    struct log_offsets offsets;
+    log_get_offsets(part->log, &offsets);
+    if (part->entry->hints.high_watermark > offsets.end) {
+        diag_error(
+            replica_manager_diag(part->manager),
+            "partition %.*s-%d lost its records from offset %" PRId64 " to %" PRId64
+            ": the machine stopped before they were on disk; ack.durability=fsync prevents it",
+            (int)part->entry->topic_partition.topic.size,
+            (const char *)part->entry->topic_partition.topic.data, part->index, offsets.end,
+            part->entry->hints.high_watermark - 1);
+    }
+}
+
 static void on_loaded(struct log_load *load)
 {
     struct partition_load *own = container_of(load, struct partition_load, load);
@@ -175,6 +193,7 @@ static void on_loaded(struct log_load *load)
     } else if (error == E_OK) {
         part->log = part->entry->log;
         part->state = PARTITION_ONLINE;
+        report_loss(part);
         /* What a former process acked before it ended is in the log of the only replica. */
         advance_high_watermark(part);
     } else {

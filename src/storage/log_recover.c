@@ -410,12 +410,23 @@ static enum error find_valid_behind(struct log *log, uint32_t index, int64_t pos
     return error;
 }
 
+/*
+ * Below it nothing may be missing. A high watermark promises the page cache of this machine, which
+ * a restart of the machine takes away; then only what was flushed is certain (design §5).
+ */
+static int64_t promised_offset(const struct log_hints *hints)
+{
+    if (hints->machine_restarted || hints->high_watermark < hints->recovery_point) {
+        return hints->recovery_point;
+    }
+    return hints->high_watermark;
+}
+
 static enum error judge(struct log *log, struct recovery *recovery, uint32_t index,
                         int64_t position)
 {
     const struct log_hints *hints = recovery->hints;
-    if (recovery->next_offset < hints->recovery_point ||
-        recovery->next_offset < hints->high_watermark) {
+    if (recovery->next_offset < promised_offset(hints)) {
         return E_LOCAL_CORRUPT;
     }
     if (!hints->machine_restarted) {
@@ -542,7 +553,7 @@ static enum error settle(struct log *log, const struct recovery *recovery, uint3
 {
     const struct log_hints *hints = recovery->hints;
     const int64_t end = recovery->next_offset;
-    if (end < hints->high_watermark) {
+    if (end < promised_offset(hints)) {
         return E_LOCAL_CORRUPT; /* what was promised is not there */
     }
     enum error error = cut(log, recovery);
