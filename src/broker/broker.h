@@ -20,8 +20,8 @@ struct broker_options {
     struct diag *diag;
     struct vfs *vfs;
     struct clock *clock;
-    uint64_t seed;                /* of all randomness in the process */
-    int64_t descriptor_count_max; /* RLIMIT_NOFILE */
+    uint64_t seed;                 /* of all randomness in the process */
+    int64_t descriptor_count_max;  /* RLIMIT_NOFILE */
     struct authoriser *authoriser; /* borrowed; NULL: everybody may do everything */
 };
 

@@ -79,7 +79,7 @@ static enum error find_partition(struct call *call, const struct fetch_partition
 }
 
 /* The session may remember a partition that was deleted, and perhaps made again, since. */
-static void bind(struct fetch_partition *asked, struct partition *part)
+static void bind_partition(struct fetch_partition *asked, struct partition *part)
 {
     if (asked->part != part) {
         partition_unwatch(&asked->watcher);
@@ -101,7 +101,7 @@ static struct fetch_item *look_up(struct fetch_call *fetch, struct fetch_partiti
     fetch->items = item;
     item->error = find_partition(fetch->call, asked, &part);
     item->is_refused = item->error != E_OK;
-    bind(asked, part);
+    bind_partition(asked, part);
     asked->item = item;
     return item;
 }
