@@ -451,8 +451,7 @@ enum error broker_new(const struct broker_options *options, struct broker **ret_
     }
     broker->settings = options->settings;
     broker->diag = options->diag;
-    broker->authoriser =
-        options->authoriser != NULL ? options->authoriser : authoriser_allow_all();
+    broker->authoriser = options->authoriser != NULL ? options->authoriser : authoriser_allow_all();
     rng_init(&broker->rng, options->seed);
     dispatch_init(broker);
     const enum error error = start(broker, options, failure);
