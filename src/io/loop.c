@@ -140,6 +140,11 @@ void loop_post(struct loop *loop, struct message *message)
     }
 }
 
+bool loop_has_messages(struct loop *loop)
+{
+    return !mailbox_is_empty(&loop->mailbox);
+}
+
 void loop_stop(struct loop *loop)
 {
     const int number = errno; /* a signal handler leaves it as it was */

@@ -99,3 +99,5 @@ void deferred_cancel(struct deferred *deferred);
 /* Any thread. Lock-free multi-producer queue; wakes the loop with one eventfd write only if it
  * sleeps. In order per sender. */
 void loop_post(struct loop *loop, struct message *message);
+/* Messages wait to be received. Any thread; certain only when nobody else posts. */
+bool loop_has_messages(struct loop *loop);

@@ -21,10 +21,10 @@ bool log_batch_marker(const struct batch_header *header, const uint8_t *body, si
 
 void log_fail(struct log *log, enum error error)
 {
-    if (log->is_failed) {
+    if (log_is_failed(log)) {
         return;
     }
-    log->is_failed = true;
+    atomic_store_explicit(&log->is_failed, true, memory_order_relaxed);
     if (log->events.on_failed != NULL) {
         log->events.on_failed(log->events.context, log, error);
     }
@@ -94,7 +94,17 @@ void log_epochs_path(const struct log *log, char *path)
 
 void log_set_config(struct log *log, const struct log_config *config)
 {
+    pthread_mutex_lock(&log->home.lock);
     log->config = *config;
+    pthread_mutex_unlock(&log->home.lock);
+}
+
+int64_t log_file_delete_delay_ms(struct log *log)
+{
+    pthread_mutex_lock(&log->home.lock);
+    const int64_t delay_ms = log->config.file_delete_delay_ms;
+    pthread_mutex_unlock(&log->home.lock);
+    return delay_ms;
 }
 
 const struct log_config *log_get_config(const struct log *log)
@@ -102,12 +112,14 @@ const struct log_config *log_get_config(const struct log *log)
     return &log->config;
 }
 
-int64_t log_size(const struct log *log)
+int64_t log_size(struct log *log)
 {
     int64_t size = 0;
+    pthread_mutex_lock(&log->home.lock);
     for (uint32_t i = 0; i < log->segment_count; i++) {
         size += log->segments[i]->size;
     }
+    pthread_mutex_unlock(&log->home.lock);
     return size;
 }
 
@@ -133,7 +145,7 @@ const char *log_path(const struct log *log)
 
 bool log_is_failed(const struct log *log)
 {
-    return log->is_failed;
+    return atomic_load_explicit(&log->is_failed, memory_order_relaxed);
 }
 
 bool log_has_unflushed(const struct log *log)

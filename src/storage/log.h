@@ -21,7 +21,12 @@
  * may shrink).
  *
  * Thread: log_open, log_recover and log_close may block and run on any one thread while nobody else
- * uses the log. Everything else: the owner loop, unless said otherwise.
+ * uses the log. Everything else: the owner loop (log_env.loop), unless said otherwise.
+ *
+ * Readers on other loops: what they look at is atomic (the offsets) or taken under the log's lock
+ * together with a reference to the segment; the file that they get has a reference of its own. They
+ * hold no reference to the log: who frees a log that they may have found first makes it unfindable
+ * and then waits for a round of the loops (io/loop_set.h), which no reader outlasts.
  */
 
 #include "base/arena.h"
@@ -240,22 +245,24 @@ struct deleted_file {
     struct list node;
     char path[]; /* NUL-terminated */
 };
-/* Moves what was deleted since the last call to the end of ret_files. The caller unlinks each later
- * and gives it back with free(). What is not taken is freed by log_free and removed at the next
- * open. */
+/* Any thread. Moves what was deleted since the last call to the end of ret_files. The caller
+ * unlinks each later and gives it back with free(). What is not taken is freed by log_free and
+ * removed at the next open. */
 void log_take_deleted_files(struct log *log, struct list *ret_files);
 /* Group commit: starts (or joins the next) fdatasync on a worker; on_flushed follows. Without
  * workers: in line. */
 void log_flush(struct log *log);
-bool log_has_unflushed(const struct log *log);
+bool log_has_unflushed(const struct log *log); /* any thread */
 void log_set_config(struct log *log, const struct log_config *config);
 const struct log_config *log_get_config(const struct log *log);
-int64_t log_size(const struct log *log); /* bytes of all segments */
+/* Any thread: file.delete.delay.ms. */
+int64_t log_file_delete_delay_ms(struct log *log);
+int64_t log_size(struct log *log); /* bytes of all segments; any thread */
 uint32_t log_segment_count(const struct log *log);
 struct topic_partition log_topic_partition(const struct log *log);
 struct uuid log_topic_id(const struct log *log);
 const char *log_path(const struct log *log);
-bool log_is_failed(const struct log *log);
+bool log_is_failed(const struct log *log); /* any thread */
 
 /* --- producers --- */
 

@@ -258,6 +258,10 @@ void manager_drop_log(struct managed_entry *managed)
         log_free(log);
         return;
     }
+    if (manager_has_many_loops(manager)) {
+        manager_send_drop(managed, log);
+        return;
+    }
     struct dropped_log *dropped = calloc(1, sizeof(*dropped));
     check(dropped != NULL); /* two words: like the fixed pools of start-up */
     dropped->log = log;
@@ -350,6 +354,7 @@ static void init(struct log_manager *manager, const struct log_env *env, struct 
     manager->env = *env;
     manager->diag = diag;
     manager->options = *options;
+    manager->loops = options->loops;
     manager->options.directories = NULL;
     manager->options.cluster_id = SLICE_NULL;
     rng_init(&manager->rng, options->random_seed != 0 ? options->random_seed : choose_seed(env));
@@ -382,6 +387,9 @@ enum error log_manager_open(const struct log_env *env, struct diag *diag,
     if (error == E_OK) {
         error = log_writer_new(env->loop, &manager->env.writer);
     }
+    if (error == E_OK) {
+        error = manager_make_owner_envs(manager);
+    }
     if (error != E_OK) {
         *ret_failure = (struct start_failure){.error = error, .text = "no memory at start"};
     } else {
@@ -412,7 +420,7 @@ static bool is_busy(const struct log_manager *manager)
 void manager_drain(struct log_manager *manager)
 {
     while (manager->env.loop != NULL && is_busy(manager)) {
-        loop_turn(manager->env.loop, DRAIN_WAIT_MS);
+        manager_turn_loops(manager, DRAIN_WAIT_MS);
     }
     check(manager->task_count == 0);
 }
@@ -425,7 +433,7 @@ static void drain_files(struct log_manager *manager)
         if (files == NULL || file_cache_open_count(files) == 0) {
             return;
         }
-        loop_turn(manager->env.loop, DRAIN_WAIT_MS);
+        manager_turn_loops(manager, DRAIN_WAIT_MS);
     }
 }
 
@@ -457,6 +465,7 @@ void log_manager_free(struct log_manager *manager)
         free(dir->path);
     }
     hash_table_done(&manager->table);
+    manager_free_owner_envs(manager);
     log_writer_free(manager->env.writer);
     file_cache_free(manager->env.files);
     free(manager->directories);

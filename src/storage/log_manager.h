@@ -10,10 +10,15 @@
  *          partition directories (names and partition.metadata only) → serve; logs load on first
  * use stop:  close all logs clean → checkpoints → marker last (rule 46)
  *
+ * With several loops each log belongs to one of them, its owner, for as long as it is open. What
+ * concerns a log alone (flush, retention) is done there, as a message from home; a log that is let
+ * go is freed there, when no other loop can be reading it any more.
+ *
  * Thread: the loop it was made on ("home"); blocking work goes to the workers.
  */
 
 #include "base/diag.h"
+#include "io/loop_set.h"
 #include "storage/log.h"
 
 struct log_manager;
@@ -53,6 +58,8 @@ struct log_manager_options {
     bool meta_properties_v0; /* new directories: Kafka's ZooKeeper form instead of KRaft's */
     int64_t broker_epoch;    /* for the clean marker; -1 without ZooKeeper */
     uint64_t random_seed;    /* 0: from the system */
+    /* Borrowed; the first one is env.loop. NULL: that one alone. */
+    const struct loop_set *loops;
 };
 
 /* What went wrong at start, for one line to the operator. */
@@ -69,6 +76,8 @@ int32_t log_manager_broker_id(const struct log_manager *manager);
 struct slice log_manager_cluster_id(const struct log_manager *manager);
 /* The environment for logs (with file cache and writer of the manager). */
 const struct log_env *log_manager_env(const struct log_manager *manager);
+/* That of the logs of one loop: 0 is log_manager_env. Any thread. */
+const struct log_env *log_manager_owner_env(const struct log_manager *manager, unsigned owner);
 
 /* Everything found or made; iterate with NULL first. */
 struct log_entry *log_manager_next(struct log_manager *manager, const struct log_entry *after);
@@ -85,6 +94,7 @@ struct log_entry *log_manager_add(struct log_manager *manager,
 
 struct log_load {
     struct log_entry *entry;
+    unsigned owner; /* index of the loop that owns the log from on_done on; 0: home */
     struct log_config config;
     struct log_events events;
     enum error error; /* out */
@@ -105,8 +115,9 @@ void log_manager_load(struct log_manager *manager, struct log_load *load);
 /*
  * Renames the directory to <name>.<32 hex>-delete now (on a worker), unlinks after the delay; the
  * entry is gone (unless it is loading: when that load's on_done returns). Its log is freed at the
- * end of this turn, when its queued appends have been answered. The same topic-partition may be
- * added and loaded again at once.
+ * end of this turn, when its queued appends have been answered; with several loops, when it has
+ * been let go by all of them, and then only the directory is renamed. The same topic-partition may
+ * be added and loaded again at once.
  */
 void log_manager_delete(struct log_manager *manager, struct log_entry *entry);
 /* DeleteRecords moved the log start: persist the checkpoint before files go (rule 54). */
@@ -136,14 +147,14 @@ void log_manager_on_directory_change(struct log_manager *manager,
                                      void *context);
 /*
  * A log of this directory failed (from log_events.on_failed). Calls on_change, then drops the logs
- * of the directory at the end of this turn: entry->log is NULL at once. E_LOCAL_NO_SPACE: comes
- * back by itself when there is space. Anything else stays offline until the broker is started
- * again (rule 50; docs/decisions/log-directory-offline.md).
+ * of the directory at the end of this turn (later with several loops): entry->log is NULL at once.
+ * E_LOCAL_NO_SPACE: comes back by itself when there is space. Anything else stays offline until the
+ * broker is started again (rule 50; docs/decisions/log-directory-offline.md).
  */
 void log_manager_fail_directory(struct log_manager *manager, uint32_t directory, enum error error);
 
 /* Blocking, on the home thread, after the loops have stopped and before the workers have: closes
- * all clean, writes checkpoints and the marker. Turns the home loop while work of the manager is
- * under way. */
+ * all clean, writes checkpoints and the marker. Turns the loops while work of the manager is under
+ * way. */
 void log_manager_close_clean(struct log_manager *manager);
 void log_manager_free(struct log_manager *manager);

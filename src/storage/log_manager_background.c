@@ -4,6 +4,7 @@
  * loaded logs goes in steps with pauses. Without a loop (tests that drive by hand) nothing runs.
  */
 #include "storage/log_manager_private.h"
+#include "storage/log_private.h" /* its clock */
 
 enum {
     PROBE_INTERVAL_MS = 5000,
@@ -75,9 +76,16 @@ void manager_passes_skip(struct log_manager *manager, struct managed_entry *mana
 
 /* --- producers --- */
 
+static enum error expire_producers(struct log *log)
+{
+    log_expire_producers(log, log_now_ms(log));
+    return E_OK;
+}
+
 static void visit_producers(struct log_manager *manager, struct managed_entry *managed)
 {
-    log_expire_producers(managed->entry.log, loop_now_ms(manager->env.loop));
+    (void)manager;
+    manager_visit_log(managed, expire_producers);
 }
 
 static void tick_producers(struct log_manager *manager)

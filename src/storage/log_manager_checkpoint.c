@@ -178,7 +178,7 @@ void manager_write_checkpoints(struct log_manager *manager, enum checkpoint_kind
 void manager_take_deleted_files(struct managed_entry *managed)
 {
     struct log_directory *dir = directory_of(managed);
-    dir->file_delete_delay_ms = log_get_config(managed->entry.log)->file_delete_delay_ms;
+    dir->file_delete_delay_ms = log_file_delete_delay_ms(managed->entry.log);
     log_take_deleted_files(managed->entry.log, &dir->deleted_files);
 }
 

@@ -250,7 +250,7 @@ void log_manager_delete(struct log_manager *manager, struct log_entry *entry)
         dir->is_stale[kind] = true; /* its line goes with the next write */
     }
     announce_rename(managed);
-    if (!entry->is_loading) {
+    if (!entry->is_loading && managed->drop_count == 0) {
         manager_begin_rename(managed);
     }
 }

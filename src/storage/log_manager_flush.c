@@ -83,10 +83,16 @@ void manager_tick_flush(struct log_manager *manager)
     }
 }
 
+static enum error flush(struct log *log)
+{
+    log_flush(log);
+    return E_OK; /* what fails later tells by itself */
+}
+
 void manager_visit_flush(struct log_manager *manager, struct managed_entry *managed)
 {
     (void)manager;
     if (log_has_unflushed(managed->entry.log)) {
-        log_flush(managed->entry.log);
+        manager_visit_log(managed, flush);
     }
 }

@@ -7,8 +7,9 @@
 static enum error open_log(struct log_load *load, const char *path, const struct log_hints *hints)
 {
     const struct managed_entry *managed = managed_of(load->entry);
-    return log_open(&managed->manager->env, path, load->entry->topic_partition,
-                    &load->entry->topic_id, &load->config, hints, &load->events, &load->log);
+    return log_open(log_manager_owner_env(managed->manager, load->owner), path,
+                    load->entry->topic_partition, &load->entry->topic_id, &load->config, hints,
+                    &load->events, &load->log);
 }
 
 static void load_run(struct job *job)
@@ -88,7 +89,9 @@ static void load_done(struct job *job)
     const bool is_deleted = managed->is_deleted;
     load->on_done(load); /* load may be gone now */
     if (is_deleted) {
-        manager_begin_rename(managed);
+        if (managed->drop_count == 0) {
+            manager_begin_rename(managed);
+        }
     } else if (manager_is_disk_failure(open_error)) {
         log_manager_fail_directory(manager, directory, open_error);
     }

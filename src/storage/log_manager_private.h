@@ -20,7 +20,7 @@
  *  M5 Checkpoint writes of a directory run one at a time and in order, in its lane.
  *
  * Thread: everything on the home loop except the functions named …_run, which see only what
- * belongs to their job and what does not change (paths, names, env).
+ * belongs to their job and what does not change (paths, names, env), and those named …_at_owner.
  */
 
 #include <assert.h>
@@ -58,6 +58,7 @@ struct managed_entry {
     bool has_directory;         /* on disk, or perhaps */
     bool is_unrecovered;        /* counted in its directory's unrecovered_count */
     bool is_deleted;            /* out of the table; freed when the load that runs has ended */
+    uint32_t drop_count;        /* of its logs that are not freed yet, with several loops */
     char topic[];
 };
 
@@ -127,7 +128,9 @@ enum periodic_kind {
 };
 
 struct log_manager {
-    struct log_env env; /* with files and writer of its own */
+    struct log_env env;           /* of home; with files and writer of its own */
+    const struct loop_set *loops; /* NULL: env.loop alone, or none */
+    struct log_env *owner_envs;   /* by loop, the first one unused; NULL: one loop */
     struct diag *diag;
     struct log_manager_options options; /* directories and cluster_id: not kept */
     struct log_directory *directories;
@@ -182,7 +185,7 @@ NODISCARD enum error manager_add_entry(struct log_manager *manager,
                                        struct managed_entry **ret_managed);
 /* In the lane of a directory, or in none (NULL). */
 void manager_submit(struct log_manager *manager, struct job_lane *lane, struct task *task);
-/* Turns the loop until nothing of the manager and no flush of a loaded log is under way. */
+/* Turns the loops until nothing of the manager and no flush of a loaded log is under way. */
 void manager_drain(struct log_manager *manager);
 void manager_forget(struct managed_entry *managed);
 void manager_free_entry(struct managed_entry *managed);
@@ -191,6 +194,22 @@ void manager_set_unrecovered(struct managed_entry *managed, bool is_unrecovered)
 void manager_drop_log(struct managed_entry *managed);
 /* The disk itself refuses, so that no other file of the directory can be trusted to work. */
 bool manager_is_disk_failure(enum error error);
+
+/* log_manager_owner.c */
+/* Runs on the owner of the log, now or as a message; a failure of the disk comes back. */
+void manager_visit_log(struct managed_entry *managed, enum error (*run)(struct log *log));
+static inline bool manager_has_many_loops(const struct log_manager *manager)
+{
+    return manager->owner_envs != NULL;
+}
+NODISCARD enum error manager_make_owner_envs(struct log_manager *manager);
+void manager_free_owner_envs(struct log_manager *manager);
+/* The last step of manager_drop_log when there are several loops: to the owner, around, and back.
+ */
+void manager_send_drop(struct managed_entry *managed, struct log *log);
+void manager_flush_writers(struct log_manager *manager);
+/* On the home thread, which runs all loops now. */
+void manager_turn_loops(struct log_manager *manager, int timeout_ms);
 
 /* log_manager_delete.c */
 /* A deleted namesake whose directory is still there; NULL: none. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "storage/log_manager_private.h"
+#include "storage/log_private.h" /* its clock */
 
 enum {
     RETENTION_STEP_COUNT = 64, /* logs per turn: some may rename files */
@@ -18,18 +19,22 @@ enum {
 
 /* --- logs that are loaded --- */
 
-void manager_visit_retention(struct log_manager *manager, struct managed_entry *managed)
+static enum error retain(struct log *log)
 {
-    struct log *log = managed->entry.log;
-    const uint32_t directory = managed->entry.directory;
     uint32_t count = 0;
     if (log_get_config(log)->is_held || log_is_failed(log)) {
-        return;
+        return E_OK;
     }
-    const enum error error = log_retain(log, loop_now_ms(manager->env.loop), &count);
-    manager_take_deleted_files(managed);
-    if (manager_is_disk_failure(error)) {
-        log_manager_fail_directory(manager, directory, error);
+    return log_retain(log, log_now_ms(log), &count);
+}
+
+/* What an owner on another loop deletes later is taken with the next checkpoint. */
+void manager_visit_retention(struct log_manager *manager, struct managed_entry *managed)
+{
+    (void)manager;
+    manager_visit_log(managed, retain);
+    if (managed->entry.log != NULL) {
+        manager_take_deleted_files(managed);
     }
 }
 

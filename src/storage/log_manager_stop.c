@@ -133,7 +133,7 @@ void log_manager_close_clean(struct log_manager *manager)
 {
     manager->is_stopping = true;
     manager_stop_background(manager);
-    log_writer_flush(manager->env.writer);
+    manager_flush_writers(manager);
     manager_drain(manager);
     close_logs(manager);
     for (uint32_t i = 0; i < manager->directory_count; i++) {

@@ -38,7 +38,7 @@ struct log {
     struct segment_home home;
     struct topic_partition topic_partition; /* the topic's bytes are behind the struct's path */
     struct uuid topic_id;
-    struct log_config config;
+    struct log_config config; /* changed by the owner under home.lock, which others take to look */
     struct log_events events;
     int64_t roll_jitter_ms; /* of this log: below segment.jitter.ms */
 
@@ -67,13 +67,13 @@ struct log {
 
     struct producer_state producers;
     struct leader_epochs epochs;
-    bool has_new_files; /* since the directory was last synced */
-    bool is_failed;
-    bool is_freed; /* log_free was called while a flush runs */
+    bool has_new_files;    /* since the directory was last synced */
+    atomic_bool is_failed; /* written by the owner, read by anyone */
+    bool is_freed;         /* log_free was called while a flush runs */
     bool is_flush_wanted;
     struct flush_job *flush; /* running; NULL: none */
     int64_t flush_limit;     /* a running flush may not report more: truncation came between */
-    struct list deleted;     /* deleted_file */
+    struct list deleted;     /* deleted_file; under home.lock */
 };
 
 static inline struct segment *log_active(const struct log *log)

@@ -108,12 +108,16 @@ void log_add_deleted(struct log *log, const char *path)
         return;
     }
     memcpy(deleted->path, path, size);
+    pthread_mutex_lock(&log->home.lock);
     list_push_back(&log->deleted, &deleted->node);
+    pthread_mutex_unlock(&log->home.lock);
 }
 
 void log_take_deleted_files(struct log *log, struct list *ret_files)
 {
+    pthread_mutex_lock(&log->home.lock);
     list_splice_back(ret_files, &log->deleted);
+    pthread_mutex_unlock(&log->home.lock);
 }
 
 /* Renames the files of a segment to .deleted, the log first: without it the others are leftovers.
