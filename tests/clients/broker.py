@@ -74,13 +74,17 @@ class Broker:
             command += ["--override", f"{name}={value}"]
         return command
 
-    def start(self):
+    def spawn(self):
+        """Starts the process without waiting for anything."""
         self.serving.clear()
         self.process = subprocess.Popen(self.command(), cwd=self.directory, text=True,
                                         errors="replace", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.reader = threading.Thread(target=self.read_lines, args=[self.process], daemon=True)
         self.reader.start()
+
+    def start(self):
+        self.spawn()
         if not self.serving.wait(DEADLINE_S) or not self.port:
             self.kill()
             raise AssertionError("the broker does not serve:\n" + self.stderr())
@@ -138,13 +142,16 @@ class KafkaBroker(Broker):
                                   other_port=self.controller_port, heap="512m",
                                   zookeeper=self.zookeeper, overrides=overrides)
 
-    def start(self):
+    def spawn(self):
         self.process = subprocess.Popen(self.command(), cwd=self.directory, text=True,
                                         errors="replace", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.process.stderr = self.process.stdout
         self.reader = threading.Thread(target=self.read_lines, args=[self.process], daemon=True)
         self.reader.start()
+
+    def start(self):
+        self.spawn()
         deadline = time.monotonic() + 60
         while not self.kafka.answers(self.port):
             if not self.is_running() or time.monotonic() > deadline:

@@ -39,6 +39,8 @@ def consumer(address, **settings):
     return confluent_kafka.Consumer({
         "bootstrap.servers": address, "group.id": "not-used", "enable.auto.commit": False,
         "enable.partition.eof": True, "auto.offset.reset": "error", "check.crcs": True,
+        # The end of a partition is told with an empty answer: it is not to be long in coming.
+        "fetch.wait.max.ms": 20,
         **{name.replace("_", "."): value for name, value in settings.items()}})
 
 
@@ -49,17 +51,25 @@ def to_record(message):
 
 def consume(address, topic, partitions, start=OFFSET_BEGINNING, **settings):
     """All records of each partition from start to its end: {partition: [Record, …]}."""
+    found = consume_all(address, [TopicPartition(topic, p, start) for p in partitions], **settings)
+    return {partition: records for (_, partition), records in found.items()}
+
+
+def consume_all(address, assignment, **settings):
+    """The same for partitions of several topics: {(topic, partition): [Record, …]}."""
     one = consumer(address, **settings)
     try:
-        one.assign([TopicPartition(topic, partition, start) for partition in partitions])
-        found, open_ones = {partition: [] for partition in partitions}, set(partitions)
+        one.assign(assignment)
+        found = {(each.topic, each.partition): [] for each in assignment}
+        open_ones = set(found)
         while open_ones:
             for message in [one.poll(TIMEOUT_S), *one.consume(10000, 0)]:
-                assert message is not None, f"nothing came from {topic}, partitions {open_ones}"
+                assert message is not None, f"nothing came from {open_ones}"
+                place = message.topic(), message.partition()
                 if not message.error():
-                    found[message.partition()].append(to_record(message))
+                    found[place].append(to_record(message))
                 elif message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
-                    open_ones.discard(message.partition())
+                    open_ones.discard(place)
                 else:
                     raise AssertionError(message.error())
         return found
