@@ -12,6 +12,7 @@ VERSIONS = ("3.9.1", "4.3.1")
 JVM_OPTIONS = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
 
 _kafka = harness.load_kafka()
+tool_class = _kafka.tool_class
 
 
 def java(version, *arguments, extra_path="", stdin=None, timeout=90):
@@ -30,7 +31,7 @@ def run(version, *arguments, extra_path="", stdin=None, timeout=90):
 
 def tool(version, name, *arguments, stdin=None):
     """Runs a command line tool by the name of Kafka's script, as `kafka-topics`."""
-    return java(version, _kafka.tool_class(version, name), *arguments, stdin=stdin)[0]
+    return java(version, tool_class(version, name), *arguments, stdin=stdin)[0]
 
 
 def compile_java(version, source, directory):
