@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model -> C: a header per API or message, and the tables of src/protocol/schema.h."""
 
+import message_code
 from message_model import SCALARS, VARIABLE, header_name
 
 GENERATED = "/* generated from schemas/messages by gen/messages.py */\n"
@@ -98,12 +99,14 @@ def defaults_of(struct):
 class Layouts:
     """The distinct layouts of one message, each with its text; equal bytes share one."""
 
-    def __init__(self, message):
+    def __init__(self, message, hot=False):
         self.message = message
+        self.hot = hot  # also as code
         self.names = {}  # text of a layout: its name
         self.size_min = {}  # by name
         self.out = []
         self.counts = {}
+        self.functions = {}  # by name: of hot ones, between the steps and the layout
 
     def kind(self, field, version, element=False):
         flexible = version in self.message.flexible and not field.never_flexible
@@ -157,7 +160,12 @@ class Layouts:
             count = self.counts[struct] = self.counts.get(struct, -1) + 1
             name = self.names[key] = f"{struct.name}_layout_{count}"
             self.size_min[name] = size_min
-            self.emit(struct, name, steps_text, absent_text, tail)
+            code = "NULL, NULL"
+            if self.hot:
+                code = f"{name}_decode, {name}_encode"
+                self.functions[name] = message_code.emit_layout(
+                    struct, name, plain, tagged, absent, flexible, complete)
+            self.emit(struct, name, steps_text, absent_text, f"{tail}, {code}")
         return self.names[key]
 
     def emit(self, struct, name, steps, absent, tail):
@@ -168,6 +176,7 @@ class Layouts:
         if absent:
             absent_name = f"{name}_absent"
             self.out.append(f"static const uint16_t {absent_name}[] = {{{absent}}};\n")
+        self.out.append(self.functions.get(name, ""))
         self.out.append(f"static const struct layout {name} = {{\n    &{struct.name}_fields, "
                         f"{steps_name}, {absent_name}, {tail}}};\n\n")
 
@@ -190,8 +199,8 @@ def emit_fields(struct):
         f"&{struct.name}_defaults, sizeof(struct {struct.name}), {len(struct.fields)}}};\n\n")
 
 
-def emit_message(message):
-    layouts = Layouts(message)
+def emit_message(message, hot):
+    layouts = Layouts(message, hot)
     roots = [layouts.layout(message.root, version) for version in message.versions]
     out = f"/* {message.name} */\n\n" + "".join(emit_fields(s) for s in message.structs)
     out += "".join(layouts.out)
@@ -204,13 +213,16 @@ def emit_message(message):
         f"{message.versions.lowest}, {message.versions.highest}, {flexible_from}}};\n\n")
 
 
-def emit_tables(messages):
+def emit_tables(messages, hot=False):
     headers = sorted({header_name(message) for message in messages})
     out = GENERATED
     out += "".join(f'#include "protocol/messages/{name}.h"\n' for name in headers) + "\n"
+    if hot:
+        out += '#include "protocol/codec_decode_private.h"\n'
+        out += '#include "protocol/codec_encode_private.h"\n\n'
     # A default may point at the (constant) default of a child.
     out += '#pragma GCC diagnostic ignored "-Wcast-qual"\n\n'
-    return out + "".join(emit_message(message) for message in messages)
+    return out + "".join(emit_message(message, hot) for message in messages)
 
 
 def emit_declarations(messages):

@@ -4,7 +4,8 @@
 
 messages.py inputs FOLDER       prints the files that are read, one per line
 messages.py list FOLDER         prints the files that emit makes, one per line
-messages.py emit FOLDER OUTDIR  makes them: NAME.h per API or message, tables_N.c, message_list.c
+messages.py emit FOLDER OUTDIR  makes them: NAME.h per API or message, tables_N.c, tables_hot.c,
+                                message_list.c
 """
 
 import sys
@@ -14,6 +15,8 @@ import message_check
 import message_emit
 from message_model import header_name, read_messages, schema_paths
 
+# Profiles show the walker in these only (docs/performance.md).
+HOT = ("ProduceRequest", "ProduceResponse", "FetchRequest", "FetchResponse")
 TABLE_FILE_COUNT = 4  # so that compiling the tables uses all cores of a small machine
 
 
@@ -22,8 +25,10 @@ def outputs(messages):
     files = {}
     for message in messages:
         files.setdefault(header_name(message) + ".h", []).append(message)
+    cold = [message for message in messages if message.name not in HOT]
     for index in range(TABLE_FILE_COUNT):
-        files[f"tables_{index}.c"] = messages[index::TABLE_FILE_COUNT]
+        files[f"tables_{index}.c"] = cold[index::TABLE_FILE_COUNT]
+    files["tables_hot.c"] = [message for message in messages if message.name in HOT]
     files["message_list.c"] = messages
     files["message_declarations.h"] = messages
     return files
@@ -36,7 +41,7 @@ def emit(name, messages):
         return message_emit.emit_declarations(messages)
     if name.endswith(".h"):
         return message_emit.emit_header(messages)
-    return message_emit.emit_tables(messages)
+    return message_emit.emit_tables(messages, hot=name == "tables_hot.c")
 
 
 def main():

@@ -85,6 +85,9 @@ struct step {
     const struct layout *child; /* of structs and arrays of structs */
 };
 
+struct decoder;
+struct writer;
+
 struct layout {
     const struct struct_schema *type;
     const struct step *steps;
@@ -95,6 +98,9 @@ struct layout {
     uint16_t absent_count;
     bool flexible; /* tagged fields end the struct */
     bool complete; /* steps set every member: no defaults needed */
+    /* The steps as code, for the messages of the hot path; NULL: the codec walks the steps. */
+    const uint8_t *(*decode)(struct decoder *d, const uint8_t *p, uint8_t *message);
+    uint8_t *(*encode)(struct writer *w, uint8_t *p, const uint8_t *message);
 };
 
 struct message_schema {
