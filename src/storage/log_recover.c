@@ -218,13 +218,20 @@ static enum error visit_producers(struct log *log, struct segment *seg,
 enum error log_load_producers(struct log *log, int64_t end, int64_t high_watermark)
 {
     int64_t offset;
-    const int64_t newest = high_watermark < end ? high_watermark : end;
+    const int64_t first = log->segments[0]->base_offset;
+    /* Batches below the first segment are gone: only a snapshot can tell of them, and one that is
+     * older than the segment tells a sequence that is no longer the last. */
+    const int64_t wanted = high_watermark > first ? high_watermark : first;
+    const int64_t newest = wanted < end ? wanted : end;
     producer_state_clear(&log->producers);
     const enum error error = load_snapshot(log, newest, &offset);
     if (error != E_OK) {
         return error;
     }
-    const int64_t from = offset < 0 ? log->segments[0]->base_offset : offset;
+    if (offset < first) {
+        producer_state_clear(&log->producers);
+    }
+    const int64_t from = offset < first ? first : offset;
     return from < end ? visit_segments(log, from, end, visit_producers) : E_OK;
 }
 
@@ -476,6 +483,17 @@ static enum error check_segment(struct log *log, struct recovery *recovery, uint
     return error == E_LOCAL_NOT_FOUND ? E_OK : error;
 }
 
+/*
+ * A power cut may lose the end of a segment that was rolled but not flushed, at a batch, and keep
+ * the segment behind it. Compaction makes gaps too, and those are fine.
+ */
+static bool is_gap(const struct log *log, const struct recovery *recovery,
+                   const struct segment *seg)
+{
+    return seg->base_offset > recovery->next_offset && recovery->hints->machine_restarted &&
+           !log->config.is_compacted && !log->config.is_held;
+}
+
 static enum error check_segments(struct log *log, struct recovery *recovery, uint32_t first)
 {
     enum error error = E_OK;
@@ -483,6 +501,8 @@ static enum error check_segments(struct log *log, struct recovery *recovery, uin
         struct segment *seg = log->segments[i];
         if (seg->base_offset < recovery->next_offset) {
             error = judge(log, recovery, i, 0); /* overlaps the segment before */
+        } else if (i > first && is_gap(log, recovery, seg)) {
+            error = judge(log, recovery, i - 1, log->segments[i - 1]->size);
         } else {
             recovery->next_offset = seg->base_offset;
             error = i > first ? log_write_snapshot(log, seg->base_offset) : E_OK;
@@ -510,6 +530,11 @@ static enum error cut(struct log *log, const struct recovery *recovery)
         return error;
     }
     error = log->env->vfs->truncate(file, recovery->cut_position);
+    if (error == E_OK) {
+        /* A segment may be rolled behind it and the next recovery begin there: the bad bytes must
+         * not come back below. */
+        error = log->env->vfs->sync(file);
+    }
     file_unref(file);
     seg->size = recovery->cut_position;
     return error;
@@ -566,6 +591,7 @@ static enum error settle(struct log *log, const struct recovery *recovery, uint3
         error = write_derived(log, recovery, first);
     }
     if (error == E_OK) {
+        log->has_new_files = true; /* made before the crash, their names perhaps never synced */
         log->next_offset = end;
         offset_store(&log->end, end);
         offset_store(&log->flushed, hints->recovery_point < end ? hints->recovery_point : end);

@@ -55,6 +55,17 @@ static enum error truncate_transactions(struct log *log, struct segment *seg, in
     return error;
 }
 
+static enum error sync_segment(struct log *log, struct segment *seg)
+{
+    struct file *file;
+    enum error error = segment_get_file(&log->home, seg, &file);
+    if (error == E_OK) {
+        error = log->env->vfs->sync(file);
+        file_unref(file);
+    }
+    return error;
+}
+
 /* Cuts the segment that holds offset; *ret_end is where the log ends then. */
 static enum error truncate_segment(struct log *log, struct segment *seg, int64_t offset,
                                    int64_t *ret_end)
@@ -74,6 +85,10 @@ static enum error truncate_segment(struct log *log, struct segment *seg, int64_t
     const int64_t end = place.size > 0 && place.base_offset < offset ? place.base_offset : offset;
     lower_offsets(log, end);
     error = segment_truncate(&log->home, seg, place.position, end);
+    if (error == E_OK) {
+        /* As after a recovery's cut: what was truncated must not come back below a new segment. */
+        error = sync_segment(log, seg);
+    }
     if (error == E_OK) {
         error = truncate_transactions(log, seg, end);
     }
@@ -161,7 +176,11 @@ enum error log_restart_at(struct log *log, int64_t offset)
     begin_generation(log);
     lower_offsets(log, offset);
     log->flush_limit = log->flush != NULL ? 0 : INT64_MAX; /* it knows nothing of the new log */
-    const enum error error = replace_segments(log, offset);
+    enum error error = replace_segments(log, offset);
+    if (error == E_OK) {
+        /* The recovery point is the offset at once: the old segments must not come back. */
+        error = log->env->vfs->sync_directory(log->env->vfs, log->home.path);
+    }
     if (error != E_OK) {
         log_fail(log, error);
         return error;
