@@ -117,28 +117,44 @@ void log_directory_deleted_name(char *name, struct topic_partition topic_partiti
 
 /* --- the directory itself --- */
 
-enum error log_directory_make(struct vfs *vfs, const char *path)
+/* path[0 .. size) and that it is on disk (rule 51). */
+static enum error make_one(struct vfs *vfs, const char *path, size_t size)
 {
     char part[LOG_DIRECTORY_PATH_ROOM];
+    memcpy(part, path, size);
+    part[size] = '\0';
+    const enum error error = vfs->make_directory(vfs, part);
+    if (error != E_OK) {
+        return error;
+    }
+    char *slash = strrchr(part, '/');
+    if (slash == NULL) {
+        return vfs->sync_directory(vfs, ".");
+    }
+    slash[slash == part ? 1 : 0] = '\0'; /* the root keeps its slash */
+    return vfs->sync_directory(vfs, part);
+}
+
+enum error log_directory_make(struct vfs *vfs, const char *path)
+{
     struct file_status status;
+    size_t size = strlen(path);
     enum error error = vfs->path_status(vfs, path, &status);
     if (error == E_OK) {
         return status.is_directory ? E_OK : E_LOCAL_EXISTS;
     }
-    if (error != E_LOCAL_NOT_FOUND || strlen(path) >= sizeof(part)) {
+    if (error != E_LOCAL_NOT_FOUND || size >= LOG_DIRECTORY_PATH_ROOM) {
         return error;
     }
-    for (size_t i = 1; i <= strlen(path); i++) {
-        if (path[i] == '/' || path[i] == '\0') {
-            memcpy(part, path, i);
-            part[i] = '\0';
-            error = vfs->make_directory(vfs, part);
-            if (error != E_OK && error != E_LOCAL_EXISTS && path[i] == '\0') {
-                return error;
-            }
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    for (size_t i = 1; i < size; i++) {
+        if (path[i] == '/' && path[i - 1] != '/') {
+            (void)make_one(vfs, path, i); /* most are there; the last one tells */
         }
     }
-    return E_OK;
+    return make_one(vfs, path, size);
 }
 
 enum error log_directory_lock(struct vfs *vfs, const char *path, struct file **ret_lock)

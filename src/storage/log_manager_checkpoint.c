@@ -36,7 +36,14 @@ static void refresh_entry(struct managed_entry *managed)
     }
     log_get_offsets(managed->entry.log, &offsets);
     refresh(&hints->recovery_point, offsets.flushed, &dir->is_stale[KIND_RECOVERY_POINT]);
-    refresh(&hints->high_watermark, offsets.high_watermark, &dir->is_stale[KIND_HIGH_WATERMARK]);
+    /*
+     * Never above what is flushed: after a power cut the unflushed tail may be torn, which is fair,
+     * while damage below this checkpoint is corruption (rule 47) and takes the partition offline.
+     * A lower high watermark is always safe: it rises again as soon as the replicas are there.
+     */
+    refresh(&hints->high_watermark,
+            offsets.high_watermark < offsets.flushed ? offsets.high_watermark : offsets.flushed,
+            &dir->is_stale[KIND_HIGH_WATERMARK]);
     /* Zero needs no line. */
     if (hints->log_start_offset > 0 || offsets.log_start > 0) {
         refresh(&hints->log_start_offset, offsets.log_start, &dir->is_stale[KIND_LOG_START]);
@@ -91,6 +98,7 @@ struct checkpoint_task {
     uint32_t directory;
     enum checkpoint_kind kind;
     enum error error;
+    uint64_t ghost_count; /* when the text was made */
     struct checkpoint_text text;
     struct list deleted_files; /* deleted_file: renamed before the text was made */
 };
@@ -126,6 +134,7 @@ static void checkpoint_done(struct task *task)
     const enum checkpoint_kind kind = work->kind;
     dir->is_writing[kind] = false;
     if (error == E_OK) {
+        dir->ghosts_gone[kind] = work->ghost_count;
         release_deleted_files(manager, &work->deleted_files, dir->file_delete_delay_ms);
     } else {
         dir->is_stale[kind] = true; /* with the next interval again */
@@ -133,6 +142,7 @@ static void checkpoint_done(struct task *task)
     }
     checkpoint_text_done(&work->text);
     free(work);
+    manager_resume_ghost_loads(manager, dir, error);
     if (manager_is_disk_failure(error)) {
         log_manager_fail_directory(manager, directory, error);
     } else if (error == E_OK && kind == KIND_LOG_START && !list_is_empty(&dir->deleted_files)) {
@@ -154,6 +164,7 @@ static void begin_checkpoint(struct log_manager *manager, uint32_t directory,
     }
     work->directory = directory;
     work->kind = kind;
+    work->ghost_count = dir->ghost_count;
     build_text(manager, directory, kind, &work->text);
     dir->is_stale[kind] = false;
     dir->is_writing[kind] = true;
@@ -171,6 +182,26 @@ void manager_write_checkpoints(struct log_manager *manager, enum checkpoint_kind
             dir->is_stale[kind] || (kind == KIND_LOG_START && !list_is_empty(&dir->deleted_files));
         if (is_wanted && dir->error == E_OK && !dir->is_writing[kind] && !manager->is_stopping) {
             begin_checkpoint(manager, i, kind);
+        }
+    }
+}
+
+bool manager_has_ghosts(const struct log_directory *dir)
+{
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        if (dir->ghosts_gone[kind] != dir->ghost_count) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void manager_drop_ghosts(struct log_manager *manager, struct log_directory *dir)
+{
+    for (enum checkpoint_kind kind = 0; kind < KIND_COUNT; kind++) {
+        if (dir->ghosts_gone[kind] != dir->ghost_count) {
+            dir->is_stale[kind] = true;
+            manager_write_checkpoints(manager, kind);
         }
     }
 }

@@ -29,17 +29,22 @@ static void free_trash(struct list *trash)
 }
 
 /* What cannot be unlinked now is found again at the next start. */
+static void remove_now(struct log_manager *manager, const char *path, bool is_directory)
+{
+    struct vfs *vfs = manager->env.vfs;
+    const enum error error =
+        is_directory ? log_directory_remove(vfs, path) : vfs->unlink(vfs, path);
+    if (error != E_OK) {
+        diag_debug(manager->diag, "%s: not removed: %s", path, error_text(error));
+    }
+}
+
 static void empty_run(struct task *task)
 {
     struct empty_task *empty = container_of(task, struct empty_task, task);
-    struct vfs *vfs = task->manager->env.vfs;
     LIST_FOREACH (node, &empty->trash) {
         const struct trash *item = container_of(node, struct trash, node);
-        enum error error = item->is_directory ? log_directory_remove(vfs, item->path)
-                                              : vfs->unlink(vfs, item->path);
-        if (error != E_OK) {
-            diag_debug(task->manager->diag, "%s: not removed: %s", item->path, error_text(error));
-        }
+        remove_now(task->manager, item->path, item->is_directory);
     }
 }
 
@@ -92,6 +97,10 @@ static void on_trash_timer(struct timer *timer)
 void manager_add_trash(struct log_manager *manager, const char *path, bool is_directory,
                        int64_t delay_ms)
 {
+    if (manager->env.loop == NULL) {
+        remove_now(manager, path, is_directory); /* no clock to wait by */
+        return;
+    }
     const size_t path_size = strlen(path) + 1;
     struct trash *item = malloc(sizeof(*item) + path_size);
     if (item == NULL) {
@@ -246,6 +255,7 @@ void log_manager_delete(struct log_manager *manager, struct log_entry *entry)
         manager_drop_log(managed);
     }
     manager_forget(managed);
+    dir->ghost_count++;
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         dir->is_stale[kind] = true; /* its line goes with the next write */
     }

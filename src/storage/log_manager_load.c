@@ -12,12 +12,39 @@ static enum error open_log(struct log_load *load, const char *path, const struct
                     &load->events, &load->log);
 }
 
+/* A clean stop makes the recovery point the end; else the marker is not of these files. */
+static void distrust(struct log_load *load, const char *path, struct log_hints *hints)
+{
+    struct log_offsets offsets;
+    log_get_offsets(load->log, &offsets);
+    if (offsets.end != hints->recovery_point) {
+        log_free(load->log);
+        load->log = NULL;
+        hints->was_clean = false;
+        load->error = open_log(load, path, hints);
+    }
+}
+
+/* Records below the log start were given up, so their offsets are never used again, even when a
+ * power cut has taken the end of the log from below it. */
+static void keep_start(struct log_load *load, const struct log_hints *hints)
+{
+    struct log_offsets offsets;
+    log_get_offsets(load->log, &offsets);
+    if (offsets.end < hints->log_start_offset) {
+        load->error = log_restart_at(load->log, hints->log_start_offset);
+    }
+    if (load->error != E_OK) {
+        log_free(load->log);
+        load->log = NULL;
+    }
+}
+
 static void load_run(struct job *job)
 {
     struct log_load *load = container_of(job, struct log_load, job);
     const struct managed_entry *managed = managed_of(load->entry);
     struct log_hints hints = load->entry->hints;
-    struct log_offsets offsets;
     char path[LOG_DIRECTORY_PATH_ROOM];
     if (load->error != E_OK) {
         return; /* known before it began */
@@ -28,16 +55,11 @@ static void load_run(struct job *job)
         return;
     }
     load->error = open_log(load, path, &hints);
-    if (load->error != E_OK || !hints.was_clean) {
-        return;
+    if (load->error == E_OK && hints.was_clean) {
+        distrust(load, path, &hints);
     }
-    /* A clean stop makes the recovery point the end; else the marker is not of these files. */
-    log_get_offsets(load->log, &offsets);
-    if (offsets.end != hints.recovery_point) {
-        log_free(load->log);
-        load->log = NULL;
-        hints.was_clean = false;
-        load->error = open_log(load, path, &hints);
+    if (load->error == E_OK) {
+        keep_start(load, &hints);
     }
 }
 
@@ -97,19 +119,58 @@ static void load_done(struct job *job)
     }
 }
 
-void manager_start_load(struct log_load *load)
+static void submit(struct log_load *load)
 {
-    struct managed_entry *managed = managed_of(load->entry);
-    struct log_manager *manager = managed->manager;
-    load->error = managed->is_deleted                    ? E_UNKNOWN_TOPIC_OR_PARTITION
-                  : directory_of(managed)->error != E_OK ? E_LOCAL_OFFLINE
-                                                         : E_OK;
-    managed->has_directory = managed->has_directory || load->error == E_OK;
+    struct log_manager *manager = managed_of(load->entry)->manager;
     if (manager->env.workers == NULL) {
         load_run(&load->job);
         load_done(&load->job);
     } else {
         worker_pool_submit(manager->env.workers, &load->job);
+    }
+}
+
+void manager_start_load(struct log_load *load)
+{
+    struct managed_entry *managed = managed_of(load->entry);
+    struct log_directory *dir = directory_of(managed);
+    load->error = managed->is_deleted  ? E_UNKNOWN_TOPIC_OR_PARTITION
+                  : dir->error != E_OK ? E_LOCAL_OFFLINE
+                                       : E_OK;
+    if (load->error == E_OK && !managed->has_directory && manager_has_ghosts(dir)) {
+        list_push_back(&dir->ghost_loads, &load->node); /* M6 */
+        manager_drop_ghosts(managed->manager, dir);
+        return;
+    }
+    managed->has_directory = managed->has_directory || load->error == E_OK;
+    submit(load);
+}
+
+void manager_resume_ghost_loads(struct log_manager *manager, struct log_directory *dir,
+                                enum error error)
+{
+    struct list loads;
+    struct list *node;
+    if (list_is_empty(&dir->ghost_loads)) {
+        return;
+    }
+    if (error == E_OK && dir->error == E_OK && !manager->is_stopping && manager_has_ghosts(dir)) {
+        manager_drop_ghosts(manager, dir); /* those that are not being written already */
+        return;
+    }
+    if (error == E_OK && manager->is_stopping) {
+        error = E_LOCAL_OFFLINE; /* nothing more is written in the background */
+    }
+    list_init(&loads);
+    list_splice_back(&loads, &dir->ghost_loads);
+    while ((node = list_pop_front(&loads)) != NULL) {
+        struct log_load *load = container_of(node, struct log_load, node);
+        if (error == E_OK) {
+            manager_start_load(load);
+        } else {
+            load->error = error;
+            submit(load);
+        }
     }
 }
 

@@ -17,7 +17,8 @@ static void keep_hints(struct managed_entry *managed)
     log_get_offsets(managed->entry.log, &offsets);
     hints->recovery_point =
         offsets.flushed < hints->recovery_point ? offsets.flushed : hints->recovery_point;
-    hints->high_watermark = offsets.high_watermark;
+    hints->high_watermark = offsets.high_watermark < hints->recovery_point ? offsets.high_watermark
+                                                                           : hints->recovery_point;
     hints->log_start_offset = offsets.log_start > 0 ? offsets.log_start : hints->log_start_offset;
     hints->was_clean = false;
     hints->machine_restarted = true;
@@ -66,6 +67,7 @@ void log_manager_fail_directory(struct log_manager *manager, uint32_t directory,
         manager->on_change(manager->on_change_context, directory, error);
     }
     drop_logs(manager, directory);
+    manager_resume_ghost_loads(manager, dir, error);
 }
 
 /* --- back again --- */

@@ -18,6 +18,8 @@
  *     made behind its rename is on disk (rule 54).
  *  M4 No log is opened while a deleted namesake still has its directory (renames).
  *  M5 Checkpoint writes of a directory run one at a time and in order, in its lane.
+ *  M6 No log is made while a checkpoint of its directory may still hold the line of a deleted
+ *     namesake: its recovery point would be trusted after a crash (ghosts).
  *
  * Thread: everything on the home loop except the functions named …_run, which see only what
  * belongs to their job and what does not change (paths, names, env), and those named …_at_owner.
@@ -73,10 +75,13 @@ struct log_directory {
     bool is_probing;
     uint32_t entry_count;
     uint32_t unrecovered_count;
-    bool is_stale[KIND_COUNT];    /* the checkpoint differs from what is known */
-    bool is_writing[KIND_COUNT];  /* a write is queued or runs */
-    struct list deleted_files;    /* deleted_file: wait for a log start checkpoint (M3) */
-    int64_t file_delete_delay_ms; /* of the last that came */
+    bool is_stale[KIND_COUNT];        /* the checkpoint differs from what is known */
+    bool is_writing[KIND_COUNT];      /* a write is queued or runs */
+    uint64_t ghost_count;             /* raised when a line becomes a ghost */
+    uint64_t ghosts_gone[KIND_COUNT]; /* ghost_count when the text of the last write was made */
+    struct list ghost_loads;          /* log_load.node: wait until the ghosts are gone */
+    struct list deleted_files;        /* deleted_file: wait for a log start checkpoint (M3) */
+    int64_t file_delete_delay_ms;     /* of the last that came */
     int64_t free_bytes;
     int64_t total_bytes;
 };
@@ -226,12 +231,18 @@ void manager_free_trash(struct log_manager *manager);
 
 /* log_manager_load.c */
 void manager_start_load(struct log_load *load);
+/* Behind a write of a checkpoint: loads that waited for it go on, or fail with its error. */
+void manager_resume_ghost_loads(struct log_manager *manager, struct log_directory *dir,
+                                enum error error);
 
 /* log_manager_checkpoint.c */
 const char *checkpoint_name(enum checkpoint_kind kind);
 /* Takes over what the loaded logs say; the directories where it differs become stale. */
 void manager_refresh_hints(struct log_manager *manager);
 void manager_write_checkpoints(struct log_manager *manager, enum checkpoint_kind kind);
+bool manager_has_ghosts(const struct log_directory *dir);
+/* Writes the checkpoints that may hold ghosts. */
+void manager_drop_ghosts(struct log_manager *manager, struct log_directory *dir);
 void manager_take_deleted_files(struct managed_entry *managed);
 NODISCARD enum error manager_write_checkpoint_now(struct log_manager *manager, uint32_t directory,
                                                   enum checkpoint_kind kind);

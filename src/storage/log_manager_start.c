@@ -83,6 +83,7 @@ static enum error init_directories(struct log_manager *manager,
     for (uint32_t i = 0; i < options->directory_count; i++) {
         struct log_directory *dir = &manager->directories[i];
         list_init(&dir->deleted_files);
+        list_init(&dir->ghost_loads);
         job_lane_init(&dir->lane);
         manager->directory_count++;
         dir->path = strdup(options->directories[i]);
@@ -373,6 +374,8 @@ static void read_hints(struct log_manager *manager, uint32_t index, enum checkpo
                                                                .partition = lines[i].partition});
         if (entry != NULL && entry->directory == index) {
             take_hint(&entry->hints, kind, lines[i].offset);
+        } else {
+            manager->directories[index].ghost_count = 1; /* of a partition that is gone */
         }
     }
     arena_done(&arena);
