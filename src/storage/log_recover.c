@@ -499,9 +499,9 @@ static enum error check_segments(struct log *log, struct recovery *recovery, uin
     enum error error = E_OK;
     for (uint32_t i = first; error == E_OK && !recovery->is_cut && i < log->segment_count; i++) {
         struct segment *seg = log->segments[i];
-        if (seg->base_offset < recovery->next_offset) {
-            error = judge(log, recovery, i, 0); /* overlaps the segment before */
-        } else if (i > first && is_gap(log, recovery, seg)) {
+        const bool overlaps = seg->base_offset < recovery->next_offset;
+        if (overlaps || (i > first && is_gap(log, recovery, seg))) {
+            check(i > first);
             error = judge(log, recovery, i - 1, log->segments[i - 1]->size);
         } else {
             recovery->next_offset = seg->base_offset;
@@ -521,6 +521,10 @@ static enum error cut(struct log *log, const struct recovery *recovery)
     }
     uint32_t index = recovery->cut_segment;
     enum error error = log_delete_segments(log, index + 1, log->segment_count - index - 1);
+    if (error == E_OK) {
+        /* What is appended from now on must not meet them again. */
+        error = log->env->vfs->sync_directory(log->env->vfs, log->home.path);
+    }
     struct segment *seg = log->segments[index];
     struct file *file;
     if (error == E_OK) {
