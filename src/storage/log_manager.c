@@ -145,7 +145,11 @@ struct boot_task {
 static void boot_run(struct task *task)
 {
     struct boot_task *boot = container_of(task, struct boot_task, task);
-    boot->error = boot_id_write(task->manager->env.vfs, boot->dir->path, task->manager->boot_id);
+    boot->error = boot->dir->high_watermark_error;
+    if (boot->error == E_OK) {
+        boot->error =
+            boot_id_write(task->manager->env.vfs, boot->dir->path, task->manager->boot_id);
+    }
 }
 
 static void boot_done(struct task *task)
@@ -157,17 +161,27 @@ static void boot_done(struct task *task)
     free(boot);
 }
 
-/* The last unrecovered log is recovered: what a later crash leaves belongs to this boot. */
-static void write_boot_id(struct log_manager *manager, struct log_directory *dir)
+/*
+ * The last unrecovered log is recovered: what a later crash leaves belongs to this boot. Only
+ * behind the high watermarks: the old ones may be above what a power cut has left, and under this
+ * boot's id they would be promises.
+ */
+void manager_write_boot_id(struct log_manager *manager, struct log_directory *dir)
 {
+    dir->is_boot_id_due = false;
     if (dir->error != E_OK || manager->is_stopping || manager->boot_id.text[0] == '\0' ||
         boot_id_is_same(dir->boot_id, manager->boot_id)) {
+        return;
+    }
+    if (dir->is_writing[KIND_HIGH_WATERMARK]) {
+        dir->is_boot_id_due = true; /* its text is older than the last recovery */
         return;
     }
     struct boot_task *boot = calloc(1, sizeof(*boot));
     if (boot == NULL) {
         return;
     }
+    manager_write_checkpoints(manager, KIND_HIGH_WATERMARK);
     boot->dir = dir;
     boot->task.run = boot_run;
     boot->task.done = boot_done;
@@ -187,7 +201,7 @@ void manager_set_unrecovered(struct managed_entry *managed, bool is_unrecovered)
     }
     check(dir->unrecovered_count > 0);
     if (--dir->unrecovered_count == 0) {
-        write_boot_id(managed->manager, dir);
+        manager_write_boot_id(managed->manager, dir);
     }
 }
 

@@ -122,8 +122,8 @@ void log_manager_load(struct log_manager *manager, struct log_load *load);
 void log_manager_delete(struct log_manager *manager, struct log_entry *entry);
 /* DeleteRecords moved the log start: persist the checkpoint before files go (rule 54). */
 void log_manager_checkpoint_start_offsets(struct log_manager *manager);
-/* After log_truncate and log_restart_at: the checkpoint must not stay ahead of the log (rule 44).
- */
+/* After log_truncate and log_restart_at: the checkpoints of recovery point and high watermark must
+ * not stay ahead of the log (rule 44). */
 void log_manager_checkpoint_recovery_points(struct log_manager *manager);
 
 /* How retention reaches logs that are not loaded: names, sizes and times of their files are looked

@@ -36,14 +36,7 @@ static void refresh_entry(struct managed_entry *managed)
     }
     log_get_offsets(managed->entry.log, &offsets);
     refresh(&hints->recovery_point, offsets.flushed, &dir->is_stale[KIND_RECOVERY_POINT]);
-    /*
-     * Never above what is flushed: after a power cut the unflushed tail may be torn, which is fair,
-     * while damage below this checkpoint is corruption (rule 47) and takes the partition offline.
-     * A lower high watermark is always safe: it rises again as soon as the replicas are there.
-     */
-    refresh(&hints->high_watermark,
-            offsets.high_watermark < offsets.flushed ? offsets.high_watermark : offsets.flushed,
-            &dir->is_stale[KIND_HIGH_WATERMARK]);
+    refresh(&hints->high_watermark, offsets.high_watermark, &dir->is_stale[KIND_HIGH_WATERMARK]);
     /* Zero needs no line. */
     if (hints->log_start_offset > 0 || offsets.log_start > 0) {
         refresh(&hints->log_start_offset, offsets.log_start, &dir->is_stale[KIND_LOG_START]);
@@ -111,6 +104,9 @@ static void checkpoint_run(struct task *task)
     work->error = log_directory_path(path, directory, checkpoint_name(work->kind))
                       ? checkpoint_text_write(&work->text, task->manager->env.vfs, path)
                       : E_LOCAL_LIMIT;
+    if (work->kind == KIND_HIGH_WATERMARK) {
+        task->manager->directories[work->directory].high_watermark_error = work->error;
+    }
 }
 
 /* M3: the log start is on disk, the files may go. */
@@ -143,6 +139,9 @@ static void checkpoint_done(struct task *task)
     checkpoint_text_done(&work->text);
     free(work);
     manager_resume_ghost_loads(manager, dir, error);
+    if (kind == KIND_HIGH_WATERMARK && dir->is_boot_id_due && dir->unrecovered_count == 0) {
+        manager_write_boot_id(manager, dir);
+    }
     if (manager_is_disk_failure(error)) {
         log_manager_fail_directory(manager, directory, error);
     } else if (error == E_OK && kind == KIND_LOG_START && !list_is_empty(&dir->deleted_files)) {
@@ -224,6 +223,7 @@ void log_manager_checkpoint_start_offsets(struct log_manager *manager)
 void log_manager_checkpoint_recovery_points(struct log_manager *manager)
 {
     manager_write_checkpoints(manager, KIND_RECOVERY_POINT);
+    manager_write_checkpoints(manager, KIND_HIGH_WATERMARK);
 }
 
 /* --- at the stop, in line --- */

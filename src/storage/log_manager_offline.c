@@ -17,8 +17,7 @@ static void keep_hints(struct managed_entry *managed)
     log_get_offsets(managed->entry.log, &offsets);
     hints->recovery_point =
         offsets.flushed < hints->recovery_point ? offsets.flushed : hints->recovery_point;
-    hints->high_watermark = offsets.high_watermark < hints->recovery_point ? offsets.high_watermark
-                                                                           : hints->recovery_point;
+    hints->high_watermark = offsets.high_watermark;
     hints->log_start_offset = offsets.log_start > 0 ? offsets.log_start : hints->log_start_offset;
     hints->was_clean = false;
     hints->machine_restarted = true;

@@ -77,6 +77,8 @@ struct log_directory {
     uint32_t unrecovered_count;
     bool is_stale[KIND_COUNT];        /* the checkpoint differs from what is known */
     bool is_writing[KIND_COUNT];      /* a write is queued or runs */
+    bool is_boot_id_due;              /* when the write of high watermarks that runs has ended */
+    enum error high_watermark_error;  /* of its last write; belongs to the lane */
     uint64_t ghost_count;             /* raised when a line becomes a ghost */
     uint64_t ghosts_gone[KIND_COUNT]; /* ghost_count when the text of the last write was made */
     struct list ghost_loads;          /* log_load.node: wait until the ghosts are gone */
@@ -195,6 +197,7 @@ void manager_drain(struct log_manager *manager);
 void manager_forget(struct managed_entry *managed);
 void manager_free_entry(struct managed_entry *managed);
 void manager_set_unrecovered(struct managed_entry *managed, bool is_unrecovered);
+void manager_write_boot_id(struct log_manager *manager, struct log_directory *dir);
 /* The entry has no log any more; it is freed when its appends of this turn are settled. */
 void manager_drop_log(struct managed_entry *managed);
 /* The disk itself refuses, so that no other file of the directory can be trusted to work. */
