@@ -73,6 +73,12 @@ static struct arena_block *take_block_to_keep(struct arena *arena)
 
 void arena_clear(struct arena *arena)
 {
+    struct arena_block *only = arena->block;
+    if (only != NULL && only->next == NULL && only->size <= BLOCK_KEEP_SIZE_MAX) {
+        arena->next = block_begin(only); /* nearly every request */
+        arena->end = block_end(only);
+        return;
+    }
     struct arena_block *keep = take_block_to_keep(arena);
     arena_done(arena);
     if (keep != NULL) {

@@ -48,7 +48,14 @@ NODISCARD static inline void *arena_alloc(struct arena *arena, size_t size, size
 /* Zeroed array of count elements; NULL on overflow of count * size too. */
 NODISCARD void *arena_calloc(struct arena *arena, size_t count, size_t size, size_t alignment);
 
-#define ARENA_NEW(arena, type) ((type *)arena_calloc((arena), 1, sizeof(type), _Alignof(type)))
+/* One element, of a size that the compiler knows. */
+NODISCARD static inline void *arena_alloc_zeroed(struct arena *arena, size_t size, size_t alignment)
+{
+    void *memory = arena_alloc(arena, size, alignment);
+    return memory == NULL ? NULL : memset(memory, 0, size);
+}
+
+#define ARENA_NEW(arena, type) ((type *)arena_alloc_zeroed((arena), sizeof(type), _Alignof(type)))
 #define ARENA_NEW_ARRAY(arena, type, count)                                                        \
     ((type *)arena_calloc((arena), (count), sizeof(type), _Alignof(type)))
 

@@ -65,6 +65,9 @@ static inline struct uvarint read_uvarint(struct decoder *d, const uint8_t *p)
     if (LIKELY(p < d->end && (*p & 0x80U) == 0)) {
         return (struct uvarint){.next = p + 1, .value = *p};
     }
+    if (LIKELY(left(d, p) >= 2 && (p[1] & 0x80U) == 0)) { /* records, mostly */
+        return (struct uvarint){.next = p + 2, .value = (p[0] & 0x7fU) | (uint32_t)p[1] << 7};
+    }
     return decode_long_uvarint(d, p);
 }
 

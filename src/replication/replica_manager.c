@@ -16,6 +16,9 @@ struct replica_manager {
     struct replica_manager_options options;
     struct hash_table by_name;
     struct hash_table by_id;
+    /* The topic found last: most requests of a connection, and of many, are for one topic, and
+     * comparing its name costs a tenth of the hash. NULL: none. */
+    struct hosted_topic *last_found;
     struct list failures; /* struct partition_append.node */
     struct deferred deferred_failures;
     struct log_entry *load_cursor; /* background load: the entry looked at last */
@@ -115,11 +118,15 @@ void replica_manager_free(struct replica_manager *manager)
 
 struct hosted_topic *replica_manager_find_topic(struct replica_manager *manager, struct slice name)
 {
+    if (manager->last_found != NULL && slice_equal(manager->last_found->name, name)) {
+        return manager->last_found;
+    }
     const uint64_t hash = hash_bytes(name, manager->by_name.seed);
     for (struct hash_node *node = hash_table_find(&manager->by_name, hash); node != NULL;
          node = hash_node_next(node)) {
         struct hosted_topic *topic = container_of(node, struct hosted_topic, by_name);
         if (slice_equal(topic->name, name)) {
+            manager->last_found = topic;
             return topic;
         }
     }
@@ -129,11 +136,15 @@ struct hosted_topic *replica_manager_find_topic(struct replica_manager *manager,
 struct hosted_topic *replica_manager_find_topic_by_id(struct replica_manager *manager,
                                                       const struct uuid *id)
 {
+    if (manager->last_found != NULL && uuid_equal(&manager->last_found->id, id)) {
+        return manager->last_found;
+    }
     const uint64_t hash = hash_bytes(slice_of(id->bytes, sizeof(id->bytes)), manager->by_id.seed);
     for (struct hash_node *node = hash_table_find(&manager->by_id, hash); node != NULL;
          node = hash_node_next(node)) {
         struct hosted_topic *topic = container_of(node, struct hosted_topic, by_id);
         if (uuid_equal(&topic->id, id)) {
+            manager->last_found = topic;
             return topic;
         }
     }
@@ -183,6 +194,7 @@ static void remove_topic(struct replica_manager *manager, struct hosted_topic *t
     log_writer_flush(log_manager_env(manager->options.logs)->writer);
     hash_table_remove(&manager->by_name, &topic->by_name);
     hash_table_remove(&manager->by_id, &topic->by_id);
+    manager->last_found = NULL;
     for (uint32_t i = 0; i < topic->partition_count; i++) {
         struct partition *part = topic->partitions[i];
         if (part != NULL) {

@@ -125,6 +125,9 @@ struct append {
     int64_t log_start_offset;
     bool is_duplicate; /* idempotent retry: nothing was appended, offsets are the original's */
     void (*on_done)(struct append *append);
+    /* the log's own: of the one batch, unless it is from the leader */
+    int64_t max_timestamp;
+    bool has_producer;
 };
 
 /*

@@ -160,11 +160,12 @@ static const char *producer_error_text(enum error error)
 static enum error assign(struct log *log, struct append *append, struct record_report *report)
 {
     struct batch_header *header = &report->header;
-    struct transaction_marker marker;
-    const bool is_marker = log_batch_marker(header, append->data, append->size, &marker);
     header->base_offset = log->next_offset;
     header->partition_leader_epoch = append->leader_epoch;
-    if (header->producer_id >= 0) {
+    append->has_producer = header->producer_id >= 0;
+    if (append->has_producer) {
+        struct transaction_marker marker;
+        const bool is_marker = log_batch_marker(header, append->data, append->size, &marker);
         const struct producer_append change = {
             .header = header,
             .marker = is_marker ? &marker : NULL,
@@ -189,6 +190,7 @@ static enum error assign(struct log *log, struct append *append, struct record_r
     batch_set_partition_leader_epoch(append->data, append->leader_epoch);
     append->base_offset = header->base_offset;
     append->last_offset = batch_header_last_offset(header);
+    append->max_timestamp = header->max_timestamp;
     return E_OK;
 }
 
@@ -367,6 +369,7 @@ void log_append(struct log *log, struct append *append)
     append->last_offset = -1;
     append->log_append_time_ms = NO_TIMESTAMP;
     append->is_duplicate = false;
+    append->has_producer = false;
     shared_ref(append->owner);
     log_writer_add(log->env->writer, log);
 

@@ -63,43 +63,65 @@ static enum error commit_producer(struct log *log, const struct append *append,
     return log_write_aborted(log, log_active(log), &entry);
 }
 
-static enum error commit_batch(struct log *log, const struct append *append, const uint8_t *data,
-                               size_t left, int64_t position, size_t *ret_size)
+static struct batch_header header_at(const struct append *append, size_t at)
 {
     struct batch_header header;
-    enum error error = batch_header_decode(slice_of(data, left), &header);
+    const enum error error =
+        batch_header_decode(slice_of(append->data + at, append->size - at), &header);
     check(error == E_OK); /* it was accepted by log_append */
-    if (header.partition_leader_epoch > leader_epochs_latest(&log->epochs)) {
-        leader_epochs_assign(&log->epochs, header.partition_leader_epoch, header.base_offset);
-    }
-    error = commit_producer(log, append, &header, data);
-    const struct index_batch batch = {
-        .position = position,
-        .size = (int64_t)header.size,
-        .last_offset = batch_header_last_offset(&header),
-        .max_timestamp = header.max_timestamp,
-    };
-    pthread_mutex_lock(&log->home.lock);
-    segment_index_batch(log_active(log), &batch, log->config.index_interval_bytes);
-    pthread_mutex_unlock(&log->home.lock);
-    *ret_size = header.size;
-    return error;
+    return header;
 }
 
-static void commit_append(struct log *log, struct append *append, int64_t position)
+static void commit_epoch(struct log *log, int32_t epoch, int64_t base_offset)
+{
+    if (epoch > leader_epochs_latest(&log->epochs)) {
+        leader_epochs_assign(&log->epochs, epoch, base_offset);
+    }
+}
+
+/* Epochs and producers. */
+static void commit_append(struct log *log, struct append *append)
 {
     size_t at = 0;
+    if (append->origin != APPEND_FROM_LEADER && !append->has_producer) {
+        if (append->size > 0) { /* all that matters of its one batch is known */
+            commit_epoch(log, append->leader_epoch, append->base_offset);
+        }
+        return;
+    }
     while (at < append->size) {
-        size_t size;
-        const enum error error = commit_batch(log, append, append->data + at, append->size - at,
-                                              position + (int64_t)at, &size);
+        const struct batch_header header = header_at(append, at);
+        commit_epoch(log, header.partition_leader_epoch, header.base_offset);
+        const enum error error = commit_producer(log, append, &header, append->data + at);
         if (error != E_OK) {
             /* The records are in the log, but not the abort that readers need to know: nothing
              * more may be served from it. Recovery writes the index again. */
             append->error = E_KAFKA_STORAGE_ERROR;
             log_fail(log, error);
         }
-        at += size;
+        at += header.size;
+    }
+}
+
+/* Lock: held. */
+static void index_append(struct log *log, const struct append *append, int64_t position)
+{
+    size_t at = 0;
+    while (at < append->size) {
+        struct index_batch batch = {
+            .position = position + (int64_t)at,
+            .size = (int64_t)append->size,
+            .last_offset = append->last_offset,
+            .max_timestamp = append->max_timestamp,
+        };
+        if (append->origin == APPEND_FROM_LEADER) { /* several batches */
+            const struct batch_header header = header_at(append, at);
+            batch.size = (int64_t)header.size;
+            batch.last_offset = batch_header_last_offset(&header);
+            batch.max_timestamp = header.max_timestamp;
+        }
+        segment_index_batch(log_active(log), &batch, log->config.index_interval_bytes);
+        at += (size_t)batch.size;
     }
 }
 
@@ -108,13 +130,16 @@ static void settle_success(struct log *log)
     struct segment *seg = log_active(log);
     int64_t position = seg->size;
     LIST_FOREACH (node, &log->queued) {
-        struct append *append = container_of(node, struct append, node);
-        commit_append(log, append, position);
+        commit_append(log, container_of(node, struct append, node));
+    }
+    producer_state_seal(&log->producers);
+    pthread_mutex_lock(&log->home.lock);
+    LIST_FOREACH (node, &log->queued) {
+        const struct append *append = container_of(node, struct append, node);
+        index_append(log, append, position);
         position += (int64_t)append->size;
     }
     check_cmp(position, ==, seg->size + log->pending_size);
-    producer_state_seal(&log->producers);
-    pthread_mutex_lock(&log->home.lock);
     seg->size = position;
     offset_store(&log->end, log->next_offset); /* I2 */
     pthread_mutex_unlock(&log->home.lock);

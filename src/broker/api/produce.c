@@ -35,7 +35,7 @@ struct produce_call {
     bool has_error;
     bool may_wait; /* an ack promises more than the page cache of this broker */
     struct load_barrier barrier;
-    struct delayed_operation deadline; /* armed only if may_wait */
+    struct delayed_operation deadline; /* in use only if may_wait */
 };
 
 static void refuse_item(struct produce_item *item, enum error error, const char *text)
@@ -149,6 +149,7 @@ static void append_all(struct produce_call *produce)
     struct loop *loop = produce->call->broker->loop;
     const struct produce_request *request = produce->call->body;
     if (produce->may_wait) {
+        delayed_operation_init(&produce->deadline, loop, never_complete, on_deadline);
         const int64_t wait_ms = request->timeout_ms < 0 ? 0 : request->timeout_ms;
         delayed_operation_wait(&produce->deadline, loop_now_ns(loop) + wait_ms * 1000000);
     }
@@ -241,6 +242,8 @@ static void prepare_item(struct produce_item *item, const struct hosted_topic *t
                          const struct produce_request_partition_produce_data *data)
 {
     struct partition *part = NULL;
+    item->part = NULL;
+    item->op.is_waiting = false;
     item->records = data->records.bytes;
     item->answer->index = data->index;
     const enum error error =
@@ -299,9 +302,10 @@ static struct produce_call *prepare(struct call *call, const struct produce_requ
     }
     produce->call = call;
     produce->acks = request->acks;
-    delayed_operation_init(&produce->deadline, call->broker->loop, never_complete, on_deadline);
     produce->response = MESSAGE_NEW(arena, produce_response);
-    produce->items = ARENA_NEW_ARRAY(arena, struct produce_item, count_partitions(request));
+    /* Not zeroed: prepare_item and append_item set what is used. */
+    produce->items = arena_alloc(arena, count_partitions(request) * sizeof(struct produce_item),
+                                 _Alignof(struct produce_item));
     struct produce_response_topic_produce_response *topics =
         MESSAGE_NEW_ARRAY(arena, produce_response_topic_produce_response, topic_count);
     if (produce->response == NULL || produce->items == NULL || topics == NULL) {
