@@ -19,6 +19,7 @@ struct metadata_call {
     const struct metadata_request *request;
     struct controller_create_topics creation;
     struct controller_new_topic *new_topics; /* one per topic asked for; name null: not made */
+    bool creates;                            /* allow_auto_topic_creation and the setting */
 };
 
 /* --- answer --- */
@@ -120,12 +121,21 @@ find_topic(struct call *call, const struct metadata_request_metadata_request_top
                                       : image_find_topic(image, asked->name);
 }
 
+static bool may_create_name(struct call *call, struct slice name)
+{
+    return call_allows(call, ACL_CREATE, ACL_CLUSTER, ACL_CLUSTER_NAME) ||
+           call_allows(call, ACL_CREATE, ACL_TOPIC, name);
+}
+
 static enum error missing_error(const struct metadata_call *metadata, uint32_t index)
 {
     const struct metadata_request_metadata_request_topic *asked =
         &metadata->request->topics.items[index];
     if (slice_is_null(asked->name)) {
         return E_UNKNOWN_TOPIC_ID;
+    }
+    if (metadata->creates && !may_create_name(metadata->call, asked->name)) {
+        return E_TOPIC_AUTHORIZATION_FAILED;
     }
     if (topic_name_problem(asked->name, call_arena(metadata->call)) != NULL) {
         return E_INVALID_TOPIC_EXCEPTION;
@@ -152,12 +162,13 @@ static bool fill_asked_topics(struct metadata_call *metadata, struct metadata_re
         const struct metadata_request_metadata_request_topic *asked =
             &metadata->request->topics.items[i];
         const struct image_topic *topic = find_topic(call, asked);
+        const bool is_unknown_id = topic == NULL && slice_is_null(asked->name);
         const struct slice name = topic != NULL ? topic->name : asked->name;
         data[i].name = asked->name;
-        data[i].topic_id = asked->topic_id;
-        if (!call_allows(call, ACL_DESCRIBE, ACL_TOPIC, name)) {
-            data[i].error_code = error_to_wire(
-                slice_is_null(asked->name) ? E_UNKNOWN_TOPIC_ID : E_TOPIC_AUTHORIZATION_FAILED);
+        /* An id is no secret, a name is: who asks by name learns no id when denied. */
+        data[i].topic_id = slice_is_null(asked->name) ? asked->topic_id : UUID_ZERO;
+        if (!is_unknown_id && !call_allows(call, ACL_DESCRIBE, ACL_TOPIC, name)) {
+            data[i].error_code = error_to_wire(E_TOPIC_AUTHORIZATION_FAILED);
         } else if (topic == NULL) {
             data[i].error_code = error_to_wire(missing_error(metadata, i));
         } else if (!fill_topic(call, topic, &data[i])) {
@@ -202,8 +213,7 @@ static bool may_create(struct call *call,
            topic_name_problem(asked->name, call_arena(call)) == NULL &&
            find_topic(call, asked) == NULL &&
            call_allows(call, ACL_DESCRIBE, ACL_TOPIC, asked->name) &&
-           (call_allows(call, ACL_CREATE, ACL_CLUSTER, ACL_CLUSTER_NAME) ||
-            call_allows(call, ACL_CREATE, ACL_TOPIC, asked->name));
+           may_create_name(call, asked->name);
 }
 
 static void on_created(struct controller_request *request)
@@ -268,10 +278,10 @@ void api_metadata(struct call *call)
     }
     metadata->call = call;
     metadata->request = call->body;
-    const bool creates =
+    metadata->creates =
         metadata->request->allow_auto_topic_creation && !asks_for_all(metadata) &&
         settings_boolean(call_image(call)->settings, SETTING_AUTO_CREATE_TOPICS_ENABLE);
-    if (!creates || !create_missing(metadata)) {
+    if (!metadata->creates || !create_missing(metadata)) {
         respond(metadata);
     }
 }

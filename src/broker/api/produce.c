@@ -32,6 +32,7 @@ struct produce_call {
     uint32_t item_count;
     uint32_t pending_count;
     int16_t acks;
+    enum error error; /* of the whole request: every partition is answered with it */
     bool has_error;
     bool may_wait; /* an ack promises more than the page cache of this broker */
     struct load_barrier barrier;
@@ -193,6 +194,29 @@ static bool is_transactional(struct slice records)
            batch_is_transactional(records.data);
 }
 
+static bool has_transactional(const struct produce_request *request)
+{
+    for (uint32_t i = 0; i < request->topic_data.count; i++) {
+        const struct produce_request_topic_produce_data *topic = &request->topic_data.items[i];
+        for (uint32_t j = 0; j < topic->partition_data.count; j++) {
+            if (is_transactional(topic->partition_data.items[j].records.bytes)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* As Kafka: one batch of a transaction, and the whole request needs the right to its id. */
+static enum error check_request(struct call *call, const struct produce_request *request)
+{
+    const bool is_allowed =
+        !has_transactional(request) ||
+        (!slice_is_null(request->transactional_id) &&
+         call_allows(call, ACL_WRITE, ACL_TRANSACTIONAL_ID, request->transactional_id));
+    return is_allowed ? E_OK : E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+}
+
 static enum error check_item(const struct produce_call *produce, const struct hosted_topic *topic,
                              int32_t index, struct slice records, struct partition **ret_part)
 {
@@ -265,7 +289,8 @@ static bool prepare_topic(struct produce_call *produce,
     struct call *call = produce->call;
     const uint32_t count = data->partition_data.count;
     struct hosted_topic *topic = NULL;
-    const enum error topic_error = find_topic(call, data, &topic);
+    const enum error topic_error =
+        produce->error != E_OK ? produce->error : find_topic(call, data, &topic);
     answer->name = data->name;
     answer->topic_id = data->topic_id;
     answer->partition_responses.items =
@@ -302,6 +327,7 @@ static struct produce_call *prepare(struct call *call, const struct produce_requ
     }
     produce->call = call;
     produce->acks = request->acks;
+    produce->error = check_request(call, request);
     produce->response = MESSAGE_NEW(arena, produce_response);
     /* Not zeroed: prepare_item and append_item set what is used. */
     produce->items = arena_alloc(arena, count_partitions(request) * sizeof(struct produce_item),
