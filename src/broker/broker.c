@@ -501,6 +501,9 @@ void broker_free(struct broker *broker)
         return;
     }
     stop_serving(broker);
+    if (broker->replicas != NULL) {
+        replica_manager_stop_loading(broker->replicas);
+    }
     if (broker->logs != NULL) {
         log_manager_close_clean(broker->logs);
     }

@@ -52,8 +52,26 @@ static void on_signal(int signal_number)
     broker_stop(running_broker);
 }
 
+static sigset_t stop_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    return signals;
+}
+
+/* While the broker starts they wait: a half-started one is not to be torn down. Its threads inherit
+ * the mask, so that the main thread takes them. */
+static void hold_signals(void)
+{
+    const sigset_t signals = stop_signals();
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
 static void handle_signals(struct broker *broker)
 {
+    const sigset_t signals = stop_signals();
     running_broker = broker;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
@@ -61,6 +79,7 @@ static void handle_signals(struct broker *broker)
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);
+    (void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
 /* -1: go on; otherwise the exit status. */
@@ -159,6 +178,7 @@ static int serve(const struct broker_settings *settings, struct diag *diag)
     };
     struct start_failure failure = {.error = E_OK};
     struct broker *broker;
+    hold_signals();
     if (getrandom(&options.seed, sizeof(options.seed), 0) != sizeof(options.seed)) {
         diag_error(diag, "the system gives no random numbers: %s", strerror(errno));
         return 1;

@@ -268,8 +268,12 @@ static void on_appended(struct append *append)
 {
     struct partition_append *op = container_of(append, struct partition_append, append);
     struct partition *part = op->part;
-    if (append->error != E_OK || part->log == NULL) {
+    if (append->error != E_OK) {
         op->on_done(op);
+        return;
+    }
+    if (part->log == NULL) { /* written, but then its directory failed in the same turn */
+        finish_append(op, E_KAFKA_STORAGE_ERROR);
         return;
     }
     if (!append->is_duplicate) {

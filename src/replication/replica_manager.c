@@ -370,3 +370,8 @@ void replica_manager_load_all(struct replica_manager *manager)
     manager->loads_all = true;
     load_more(manager);
 }
+
+void replica_manager_stop_loading(struct replica_manager *manager)
+{
+    manager->loads_all = false;
+}

@@ -59,3 +59,5 @@ void replica_manager_on_directory_change(struct replica_manager *manager, uint32
                                          enum error error);
 /* Loads every cold partition in the background, a few at a time (after an unclean stop). */
 void replica_manager_load_all(struct replica_manager *manager);
+/* The broker stops: those that are not loaded yet stay cold. */
+void replica_manager_stop_loading(struct replica_manager *manager);
