@@ -32,24 +32,59 @@ static uint8_t *block_end(struct arena_block *block)
     return (uint8_t *)block + block->size;
 }
 
-void arena_init(struct arena *arena, size_t size_max)
+void arena_budget_init(struct arena_budget *budget, size_t size_max)
 {
-    *arena = (struct arena){.size_max = size_max};
+    atomic_init(&budget->used, 0);
+    budget->size_max = size_max;
 }
 
-static void free_blocks(struct arena_block *block)
+static bool budget_take(struct arena_budget *budget, size_t size)
 {
+    if (budget == NULL) {
+        return true;
+    }
+    const size_t before = atomic_fetch_add_explicit(&budget->used, size, memory_order_relaxed);
+    if (before <= budget->size_max && size <= budget->size_max - before) {
+        return true;
+    }
+    (void)atomic_fetch_sub_explicit(&budget->used, size, memory_order_relaxed);
+    return false;
+}
+
+static void budget_give(struct arena_budget *budget, size_t size)
+{
+    if (budget != NULL && size > 0) {
+        (void)atomic_fetch_sub_explicit(&budget->used, size, memory_order_relaxed);
+    }
+}
+
+void arena_init(struct arena *arena, size_t size_max)
+{
+    arena_init_in_budget(arena, size_max, NULL);
+}
+
+void arena_init_in_budget(struct arena *arena, size_t size_max, struct arena_budget *budget)
+{
+    *arena = (struct arena){.size_max = size_max, .budget = budget};
+}
+
+/* Returns how many bytes they were. */
+static size_t free_blocks(struct arena_block *block)
+{
+    size_t size = 0;
     while (block != NULL) {
         struct arena_block *next = block->next;
+        size += block->size;
         free(block);
         block = next;
     }
+    return size;
 }
 
 void arena_done(struct arena *arena)
 {
-    free_blocks(arena->block);
-    arena_init(arena, arena->size_max);
+    budget_give(arena->budget, free_blocks(arena->block));
+    arena_init_in_budget(arena, arena->size_max, arena->budget);
 }
 
 /* Unlinks and returns the largest block that is worth keeping, or NULL. */
@@ -92,14 +127,16 @@ void arena_clear(struct arena *arena)
 /* Takes a block of size bytes, header included; not linked yet. */
 static struct arena_block *block_new(struct arena *arena, size_t size)
 {
-    if (size > arena->size_max - arena->size) {
+    if (size > arena->size_max - arena->size || !budget_take(arena->budget, size)) {
         return NULL;
     }
     struct arena_block *block = malloc(size);
-    if (block != NULL) {
-        block->size = size;
-        arena->size += size;
+    if (block == NULL) {
+        budget_give(arena->budget, size);
+        return NULL;
     }
+    block->size = size;
+    arena->size += size;
     return block;
 }
 

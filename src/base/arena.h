@@ -8,22 +8,34 @@
  */
 
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "base/check.h"
 #include "base/slice.h"
 
 struct arena_block;
 
+/* What several arenas, of several threads, may take from malloc together. */
+struct arena_budget {
+    atomic_size_t used; /* bytes */
+    size_t size_max;    /* an allocation beyond it fails */
+};
+
+void arena_budget_init(struct arena_budget *budget, size_t size_max);
+
 struct arena {
-    uint8_t *next;             /* free bytes begin here */
-    uint8_t *end;              /* and end here */
-    struct arena_block *block; /* newest first */
-    size_t size;               /* bytes taken from malloc */
-    size_t size_max;           /* a request beyond it fails */
+    uint8_t *next;               /* free bytes begin here */
+    uint8_t *end;                /* and end here */
+    struct arena_block *block;   /* newest first */
+    size_t size;                 /* bytes taken from malloc */
+    size_t size_max;             /* a request beyond it fails */
+    struct arena_budget *budget; /* borrowed; NULL: only size_max counts */
 };
 
 /* No memory is taken before the first allocation. size_max bytes is the cap of the arena. */
 void arena_init(struct arena *arena, size_t size_max);
+/* The same, within a budget that it shares with others. */
+void arena_init_in_budget(struct arena *arena, size_t size_max, struct arena_budget *budget);
 /* Frees all blocks. Accepts an arena that is all zero. */
 void arena_done(struct arena *arena);
 /* Everything allocated is gone; keeps the largest block of at most 16 KiB for reuse. */

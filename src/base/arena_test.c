@@ -128,6 +128,27 @@ static void test_clear_keeps_a_block(void **state)
     assert_null(arena_alloc(&zero, 1, 1));
 }
 
+/* Arenas of one budget take no more than it together, and give back what they took. */
+static void test_budget_is_shared(void **state)
+{
+    struct arena_budget budget;
+    struct arena first;
+    struct arena second;
+    (void)state;
+    arena_budget_init(&budget, 300000);
+    arena_init_in_budget(&first, 1 << 20, &budget);
+    arena_init_in_budget(&second, 1 << 20, &budget);
+    assert_non_null(arena_alloc(&first, 200000, 1));
+    assert_null(arena_alloc(&second, 200000, 1));
+    assert_non_null(arena_alloc(&second, 50000, 1));
+    arena_done(&first);
+    assert_non_null(arena_alloc(&second, 200000, 1));
+    arena_clear(&second);
+    assert_int_equal(atomic_load(&budget.used), second.size);
+    arena_done(&second);
+    assert_int_equal(atomic_load(&budget.used), 0);
+}
+
 static void test_copies_and_prints(void **state)
 {
     struct arena arena;
@@ -159,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_size_zero_is_not_null),
         cmocka_unit_test(test_clear_keeps_a_block),
+        cmocka_unit_test(test_budget_is_shared),
         cmocka_unit_test(test_copies_and_prints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,17 +8,13 @@
 #include "broker/broker_private.h"
 #include "broker/dispatch.h"
 #include "broker/log_settings.h"
+#include "broker/server_limits.h"
 #include "metadata/embedded/embedded_store.h"
 #include "metadata/simulated/simulated_store.h"
 
 enum {
     WORKER_COUNT = 4,
-    /* Descriptors that are neither connections nor segments: sockets that listen, epoll, the store,
-     * locks, and some for what a worker has open for a moment. */
-    DESCRIPTOR_RESERVE = 64,
     START_WAIT_MS = 100,
-    RECEIVE_MEMORY_MAX = 512 * 1024 * 1024,
-    WRITE_STALL_MAX_MS = 30 * 1000,
     /* Some 300,000 partitions: 300 consumers of 1,000 partitions each. */
     FETCH_SESSION_MEMORY_MAX = 64 * 1024 * 1024,
 };
@@ -333,24 +329,12 @@ static enum error start_controller(struct broker *broker, const struct broker_op
     return error;
 }
 
-static enum error new_server(struct broker *broker, const struct broker_options *options)
+static enum error new_server(struct broker *broker, const struct broker_options *options,
+                             struct start_failure *failure)
 {
-    const int64_t descriptor_max = options->descriptor_count_max / 2 - DESCRIPTOR_RESERVE;
-    const int64_t wanted_max = setting(broker, SETTING_MAX_CONNECTIONS);
-    const int64_t memory_max = setting(broker, SETTING_QUEUED_MAX_REQUEST_BYTES);
-    const struct server_limits limits = {
-        .frame_size_max = (uint32_t)setting(broker, SETTING_SOCKET_REQUEST_MAX_BYTES),
-        .connection_count_max =
-            (uint32_t)(wanted_max < descriptor_max ? wanted_max : descriptor_max),
-        .connection_per_address_max = (uint32_t)setting(broker, SETTING_MAX_CONNECTIONS_PER_IP),
-        .idle_max_ms = setting(broker, SETTING_CONNECTIONS_MAX_IDLE_MS),
-        .write_stall_max_ms = WRITE_STALL_MAX_MS,
-        .request_memory_max = memory_max > 0 ? (size_t)memory_max : RECEIVE_MEMORY_MAX,
-        .receive_buffer_size = (int)setting(broker, SETTING_SOCKET_RECEIVE_BUFFER_BYTES),
-        .send_buffer_size = (int)setting(broker, SETTING_SOCKET_SEND_BUFFER_BYTES),
-        .backlog = (int)setting(broker, SETTING_SOCKET_LISTEN_BACKLOG_SIZE),
-    };
-    return server_new(&limits, broker->diag, &broker->server);
+    struct server_limits limits;
+    const enum error error = server_limits_make(options, &limits, failure);
+    return error == E_OK ? server_new(&limits, broker->diag, &broker->server) : error;
 }
 
 static enum error open_listeners(struct broker *broker, const struct broker_options *options,
@@ -434,7 +418,7 @@ static enum error start(struct broker *broker, const struct broker_options *opti
         error = start_controller(broker, options, failure, is_read_only);
     }
     if (error == E_OK) {
-        error = new_server(broker, options);
+        error = new_server(broker, options, failure);
     }
     if (error == E_OK) {
         error = open_listeners(broker, options, failure);

@@ -22,6 +22,7 @@ struct broker_options {
     struct clock *clock;
     uint64_t seed;                 /* of all randomness in the process */
     int64_t descriptor_count_max;  /* RLIMIT_NOFILE */
+    int64_t memory_max;            /* bytes that the process may use; 0: not known */
     struct authoriser *authoriser; /* borrowed; NULL: everybody may do everything */
 };
 

@@ -167,6 +167,35 @@ static int64_t raise_descriptor_limit(void)
     return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
 }
 
+/* One line of a file with a number, as control groups have; INT64_MAX: none, or "max". */
+static int64_t read_limit(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    long long limit = INT64_MAX;
+    if (file == NULL || fscanf(file, "%lld", &limit) != 1 || limit <= 0) {
+        limit = INT64_MAX;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return limit;
+}
+
+/* The machine's memory, or what the control group (version 2, 1) of a container leaves of it. */
+static int64_t memory_limit(void)
+{
+    const int64_t limits[] = {
+        (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+        read_limit("/sys/fs/cgroup/memory.max"),
+        read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    };
+    int64_t smallest = INT64_MAX;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        smallest = limits[i] > 0 && limits[i] < smallest ? limits[i] : smallest;
+    }
+    return smallest;
+}
+
 static int serve(const struct broker_settings *settings, struct diag *diag)
 {
     struct broker_options options = {
@@ -175,6 +204,7 @@ static int serve(const struct broker_settings *settings, struct diag *diag)
         .vfs = vfs_system(),
         .clock = clock_system(),
         .descriptor_count_max = raise_descriptor_limit(),
+        .memory_max = memory_limit(),
     };
     struct start_failure failure = {.error = E_OK};
     struct broker *broker;

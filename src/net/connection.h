@@ -80,6 +80,9 @@ struct server_handler {
     void (*on_close)(struct server_handler *handler, struct connection *conn);
 };
 
+/* Whether a request may wait for something that may never come, with what it holds: not when those
+ * that wait have half of the memory already. */
+bool request_may_wait(const struct request *req);
 /* The response chain is complete: it is sent at the end of this turn or when its turn comes. */
 void request_respond(struct request *req);
 /* Produce with acks=0: nothing is sent, later responses go on. */
@@ -113,6 +116,9 @@ struct server_limits {
     /* Bytes of receive buffers in use, over all loops. New frames are read up to half of it, begun
      * ones up to all of it; beyond that sockets are not read. */
     size_t request_memory_max;
+    /* Bytes of the arenas of requests and responses, over all loops; a request that needs more is
+     * refused. 0: no limit. */
+    size_t arena_memory_max;
     int receive_buffer_size; /* SO_RCVBUF; -1: the system's */
     int send_buffer_size;    /* SO_SNDBUF; -1: the system's */
     int backlog;

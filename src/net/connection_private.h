@@ -56,6 +56,7 @@ struct server_loop {
     struct list starved; /* connections that wait for receive memory */
     struct deferred resume_starved;
     struct timer starved_timer; /* memory may be released on another loop */
+    int64_t stall_check_ns;     /* monotonic: when stalled frames are looked for next */
     struct timer idle_timer;
     struct diag_limit diag_limit;
 };
@@ -65,6 +66,7 @@ struct server {
     struct diag *diag;
     atomic_uint connection_count;
     atomic_size_t receive_memory; /* bytes of receive buffers in use */
+    struct arena_budget arenas;   /* of requests */
     struct address_counts addresses;
     pthread_mutex_t lock;
     struct list loops; /* under lock */

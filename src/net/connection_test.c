@@ -883,6 +883,68 @@ static void test_starved_frames_are_closed(void **state)
     fixture_free(fixture);
 }
 
+/* A few bytes of a frame on each of many connections hold all memory for new frames; those that
+ * send no more are closed then, so that others are served. */
+static void test_stalled_frames_make_way(void **state)
+{
+    enum { CLIENT_COUNT = 2 };
+    struct server_limits limits = default_limits;
+    struct fixture *fixture;
+    int fds[CLIENT_COUNT + 1];
+    (void)state;
+    limits.request_memory_max = (size_t)2 * CLIENT_COUNT * RECEIVE_SIZE;
+    fixture = fixture_new(&limits);
+    for (int i = 0; i < CLIENT_COUNT; i++) {
+        fds[i] = client_open(fixture);
+        assert_int_equal(send(fds[i], "\0", 1, 0), 1);
+    }
+    turns(fixture, 5);
+    assert_int_equal(server_receive_memory(fixture->server), CLIENT_COUNT * RECEIVE_SIZE);
+    fds[CLIENT_COUNT] = client_open(fixture);
+    client_send(fixture, fds[CLIENT_COUNT], "e", 1);
+    turns(fixture, 5);
+    assert_int_equal(fixture->request_count, 0);
+    for (int i = 0; i < 12; i++) {
+        manual_clock_advance(&fixture->clock, 1000);
+        loop_turn(fixture->loop, 1);
+        loop_turn(fixture->loop, 1);
+    }
+    assert_int_equal(fixture->close_count, CLIENT_COUNT);
+    assert_non_null(strstr(fixture->diag_text, "it sends no more of its request"));
+    expect_frame(fixture, fds[CLIENT_COUNT], "e", 1);
+    for (int i = 0; i <= CLIENT_COUNT; i++) {
+        close(fds[i]);
+    }
+    fixture_free(fixture);
+}
+
+/* Requests that hold half of the memory of arenas are not to wait any longer. */
+static void test_may_wait_while_memory_is_left(void **state)
+{
+    struct server_limits limits = default_limits;
+    (void)state;
+    limits.arena_memory_max = 256 * 1024;
+    struct fixture *fixture = fixture_new(&limits);
+    const int fd = client_open(fixture);
+    client_send(fixture, fd, "Q", 1);
+    wait_requests(fixture, 1);
+    struct request *req = fixture->parked[0];
+    assert_true(request_may_wait(req));
+    assert_non_null(arena_alloc(&req->arena, 160 * 1024, 1));
+    assert_false(request_may_wait(req));
+    assert_null(arena_alloc(&req->arena, 160 * 1024, 1));
+    answer(req);
+    fixture->parked_count = 0;
+    expect_frame(fixture, fd, "Q", 1);
+    client_send(fixture, fd, "Q", 1);
+    wait_requests(fixture, 2);
+    assert_true(request_may_wait(fixture->parked[0])); /* it was given back */
+    answer(fixture->parked[0]);
+    fixture->parked_count = 0;
+    close(fd);
+    fixture_free(fixture);
+}
+
 /* A claim takes no memory (C4): 1 MiB claimed, some bytes sent, one buffer of the pool's size. */
 static void test_claimed_size_takes_no_memory(void **state)
 {
@@ -980,6 +1042,8 @@ int main(void)
         cmocka_unit_test(test_connection_limits),
         cmocka_unit_test(test_request_memory),
         cmocka_unit_test(test_starved_frames_are_closed),
+        cmocka_unit_test(test_stalled_frames_make_way),
+        cmocka_unit_test(test_may_wait_while_memory_is_left),
         cmocka_unit_test(test_claimed_size_takes_no_memory),
         cmocka_unit_test(test_accept_pauses_without_descriptors),
         cmocka_unit_test(test_listen_errors),

@@ -31,6 +31,9 @@ enum {
     /* Nothing more is delivered while so much waits to be sent. */
     OUTPUT_SIZE_MAX = 64 * 1024,
     STARVED_RETRY_MS = 10,
+    /* While others starve, a partial frame that has not grown for so long gives up its memory. */
+    FRAME_STALL_MAX_MS = 10 * 1000,
+    FRAME_STALL_CHECK_MS = 1000,
     NS_PER_MS = 1000000,
     REASON_SIZE = 256,
 };
@@ -192,6 +195,29 @@ static bool has_memory_for_more(const struct connection *conn)
            used + grown_capacity(pending_frame_size(conn), pending_size(conn)) <= limit;
 }
 
+static bool is_frame_stalled(const struct connection *conn, int64_t now_ns)
+{
+    return conn->state == CONNECTION_OPEN && conn->receive_buffer != NULL &&
+           conn->request_count == 0 && list_is_empty(&conn->starved_node) &&
+           now_ns - conn->active_ns > (int64_t)FRAME_STALL_MAX_MS * NS_PER_MS;
+}
+
+/* Else a few bytes on each of many connections would keep everybody from being served. */
+static void close_stalled_frames(struct server_loop *server_loop)
+{
+    const int64_t now_ns = loop_now_ns(server_loop->loop);
+    if (now_ns < server_loop->stall_check_ns) {
+        return;
+    }
+    server_loop->stall_check_ns = now_ns + (int64_t)FRAME_STALL_CHECK_MS * NS_PER_MS;
+    LIST_FOREACH_SAFE (node, next, &server_loop->connections) {
+        struct connection *conn = container_of(node, struct connection, node);
+        if (is_frame_stalled(conn, now_ns)) {
+            connection_close(conn, "it sends no more of its request, and memory is short");
+        }
+    }
+}
+
 void receive_resume_starved(struct server_loop *server_loop)
 {
     struct list again;
@@ -209,6 +235,7 @@ void receive_resume_starved(struct server_loop *server_loop)
         }
     }
     if (!list_is_empty(&server_loop->starved)) {
+        close_stalled_frames(server_loop);
         timer_start(server_loop->loop, &server_loop->starved_timer,
                     loop_now_ns(server_loop->loop) + (int64_t)STARVED_RETRY_MS * NS_PER_MS);
     }

@@ -15,7 +15,7 @@ struct request *request_new(struct server_loop *server_loop)
     req = calloc(1, sizeof(*req));
     if (req != NULL) {
         list_init(&req->node);
-        arena_init(&req->arena, REQUEST_ARENA_SIZE_MAX);
+        arena_init_in_budget(&req->arena, REQUEST_ARENA_SIZE_MAX, &server_loop->server->arenas);
     }
     return req;
 }
@@ -40,6 +40,12 @@ void request_free(struct request *req)
     arena_clear(&req->arena);
     server_loop->idle_request_count++;
     list_push_front(&server_loop->idle_requests, &req->node);
+}
+
+bool request_may_wait(const struct request *req)
+{
+    const struct arena_budget *arenas = &req->conn->server_loop->server->arenas;
+    return atomic_load_explicit(&arenas->used, memory_order_relaxed) <= arenas->size_max / 2;
 }
 
 static void request_end(struct request *req)

@@ -29,6 +29,8 @@ enum error server_new(const struct server_limits *limits, struct diag *diag,
     server->diag = diag;
     atomic_init(&server->connection_count, 0);
     atomic_init(&server->receive_memory, 0);
+    arena_budget_init(&server->arenas,
+                      limits->arena_memory_max > 0 ? limits->arena_memory_max : SIZE_MAX);
     /* Where the system puts it is random enough against chosen addresses. */
     address_counts_init(&server->addresses, (uint64_t)(uintptr_t)server);
     check(pthread_mutex_init(&server->lock, NULL) == 0);

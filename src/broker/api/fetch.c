@@ -431,6 +431,15 @@ static void park(struct fetch_call *fetch)
                            loop_now_ns(loop) + (int64_t)fetch->request->max_wait_ms * 1000000);
 }
 
+/* More partitions than there are: some are named again and again, which costs at each change of
+ * one. As in Kafka, where a request names each once, the answer is right; it only comes at once. */
+static bool may_park(struct fetch_call *fetch)
+{
+    return fetch->request->max_wait_ms > 0 &&
+           fetch->plan.set->count <= call_image(fetch->call)->partition_count &&
+           request_may_wait(fetch->call->req);
+}
+
 static void read_or_park(struct fetch_call *fetch)
 {
     if (fetch->plan.set == NULL) {
@@ -438,7 +447,7 @@ static void read_or_park(struct fetch_call *fetch)
         return;
     }
     read_all(fetch);
-    if (is_enough(fetch) || fetch->request->max_wait_ms <= 0) {
+    if (is_enough(fetch) || !may_park(fetch)) {
         respond(fetch);
         return;
     }
