@@ -54,10 +54,11 @@ struct log_manager_options {
     int64_t start_offset_checkpoint_interval_ms;
     int64_t high_watermark_checkpoint_interval_ms;
     uint32_t open_files_max;
-    bool ack_after_fsync;    /* ack.durability=fsync */
-    bool meta_properties_v0; /* new directories: Kafka's ZooKeeper form instead of KRaft's */
-    int64_t broker_epoch;    /* for the clean marker; -1 without ZooKeeper */
-    uint64_t random_seed;    /* 0: from the system */
+    bool ack_after_fsync;      /* ack.durability=fsync */
+    bool meta_properties_v0;   /* new directories: Kafka's ZooKeeper form instead of KRaft's */
+    int64_t broker_epoch;      /* for the clean marker; -1 without ZooKeeper */
+    uint64_t random_seed;      /* 0: from the system */
+    int64_t probe_interval_ms; /* of a full directory; 0: every 5 s */
     /* Borrowed; the first one is env.loop. NULL: that one alone. */
     const struct loop_set *loops;
 };

@@ -169,7 +169,9 @@ void manager_start_background(struct log_manager *manager)
                    tick_high_watermark);
     start_periodic(manager, PERIODIC_LOG_START, options->start_offset_checkpoint_interval_ms,
                    log_manager_checkpoint_start_offsets);
-    start_periodic(manager, PERIODIC_PROBE, PROBE_INTERVAL_MS, manager_tick_probe);
+    start_periodic(manager, PERIODIC_PROBE,
+                   options->probe_interval_ms > 0 ? options->probe_interval_ms : PROBE_INTERVAL_MS,
+                   manager_tick_probe);
 }
 
 void manager_stop_background(struct log_manager *manager)

@@ -55,6 +55,7 @@ static void home_init(struct home *home)
         .start_offset_checkpoint_interval_ms = 10,
         .high_watermark_checkpoint_interval_ms = 10,
         .open_files_max = 100,
+        .probe_interval_ms = 10,
         .broker_epoch = -1,
     };
     assert_int_equal(loop_new(clock_system(), 0, &home->loop), E_OK);
@@ -302,11 +303,137 @@ static void test_refuses_to_start(void **state)
     home_done(&home);
 }
 
+/* A deleted partition is renamed at once and unlinked after its delay; its namesake begins empty,
+ * also while the old one is still being loaded, and no checkpoint tells it the old offsets. */
+static void test_delete_and_make_again(void **state)
+{
+    struct home home;
+    struct waiting_load first;
+    struct waiting_load second;
+    (void)state;
+    home_init(&home);
+    assert_int_equal(home_start(&home), E_OK);
+    struct log_entry *entry = add(&home, "t", 0);
+    assert_int_equal(load(&home, entry), E_OK);
+    append_one(&home, entry->log);
+    home_stop(&home);
+    assert_string_equal(read_text(&home, "recovery-point-offset-checkpoint"), "0\n1\nt 0 3\n");
+
+    assert_int_equal(home_start(&home), E_OK);
+    entry = log_manager_find(home.manager, tp("t", 0));
+    begin_load(&home, entry, &first);
+    log_manager_delete(home.manager, entry);
+    assert_null(log_manager_find(home.manager, tp("t", 0)));
+    entry = add(&home, "t", 0);
+    begin_load(&home, entry, &second);
+    turn_until(&home, &second.is_done);
+    assert_true(first.is_done);
+    assert_int_equal(first.error, E_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_int_equal(second.error, E_OK);
+    assert_int_equal(end_of(entry), 0);
+    assert_null(strstr(read_text(&home, "recovery-point-offset-checkpoint"), "t 0 3"));
+    home_kill(&home);
+
+    /* Never loaded: nothing is on disk, nothing is renamed. What an earlier run left goes. */
+    assert_int_equal(mkdir(path_of(&home, "u-0.0123456789abcdef0123456789abcdef-delete"), 0755), 0);
+    write_text(&home, "u-0.0123456789abcdef0123456789abcdef-delete/00000000000000000000.log", "x");
+    assert_int_equal(home_start(&home), E_OK);
+    log_manager_delete(home.manager, add(&home, "v", 1));
+    assert_null(log_manager_find(home.manager, tp("v", 1)));
+    for (int i = 0; i < TURNS_MAX && has(&home, "u-0.0123456789abcdef0123456789abcdef-delete");
+         i++) {
+        loop_turn(home.loop, TURN_MS);
+    }
+    assert_false(has(&home, "u-0.0123456789abcdef0123456789abcdef-delete"));
+    home_done(&home);
+}
+
+/* A directory that fails is told once, loses its logs, is not written any more and gets no marker;
+ * one that was only full comes back and its logs load again with what was flushed. */
+static void test_offline_and_back(void **state)
+{
+    struct home home;
+    (void)state;
+    home_init(&home);
+    assert_int_equal(home_start(&home), E_OK);
+    struct log_entry *entry = add(&home, "t", 0);
+    assert_int_equal(load(&home, entry), E_OK);
+    append_one(&home, entry->log);
+    log_manager_fail_directory(home.manager, 0, E_LOCAL_NO_SPACE);
+    log_manager_fail_directory(home.manager, 0, E_LOCAL_IO);
+    assert_int_equal(home.change_count, 1);
+    assert_null(entry->log);
+    assert_int_equal(load(&home, entry), E_LOCAL_OFFLINE);
+    struct log_directory_status status;
+    log_manager_directory_status(home.manager, 0, &status);
+    assert_int_equal(status.error, E_LOCAL_NO_SPACE);
+    for (int i = 0; i < TURNS_MAX && home.change_count < 2; i++) {
+        loop_turn(home.loop, TURN_MS);
+    }
+    assert_int_equal(home.last_change, E_OK);
+    assert_int_equal(load(&home, entry), E_OK);
+    assert_int_equal(end_of(entry), 3);
+
+    log_manager_fail_directory(home.manager, 0, E_LOCAL_IO);
+    home_stop(&home);
+    assert_false(has(&home, ".kafka_cleanshutdown"));
+    home_done(&home);
+}
+
+/* The flusher moves the recovery point, and the checkpoint follows, without anybody asking. */
+static void test_flushes_by_itself(void **state)
+{
+    struct home home;
+    (void)state;
+    home_init(&home);
+    assert_int_equal(home_start(&home), E_OK);
+    struct log_entry *entry = add(&home, "t", 0);
+    assert_int_equal(load(&home, entry), E_OK);
+    append_one(&home, entry->log);
+    for (int i = 0; i < TURNS_MAX; i++) {
+        loop_turn(home.loop, TURN_MS);
+        if (strcmp(read_text(&home, "recovery-point-offset-checkpoint"), "0\n1\nt 0 3\n") == 0) {
+            break;
+        }
+    }
+    assert_string_equal(read_text(&home, "recovery-point-offset-checkpoint"), "0\n1\nt 0 3\n");
+    home_done(&home);
+}
+
+/* Damaged checkpoints, foreign names and a marker that does not fit make more recovery, no error.
+ */
+static void test_trusts_little(void **state)
+{
+    struct home home;
+    (void)state;
+    home_init(&home);
+    assert_int_equal(home_start(&home), E_OK);
+    struct log_entry *entry = add(&home, "t", 0);
+    assert_int_equal(load(&home, entry), E_OK);
+    append_one(&home, entry->log);
+    home_stop(&home);
+    write_text(&home, "recovery-point-offset-checkpoint", "0\n2\nt 0 3\n");
+    write_text(&home, "replication-offset-checkpoint", "");
+    assert_int_equal(mkdir(path_of(&home, "lost+found"), 0755), 0);
+    assert_int_equal(mkdir(path_of(&home, "__cluster_metadata-0"), 0755), 0);
+    assert_int_equal(mkdir(path_of(&home, "t-01"), 0755), 0);
+    assert_int_equal(mkdir(path_of(&home, "-1"), 0755), 0);
+    assert_int_equal(home_start(&home), E_OK);
+    entry = log_manager_next(home.manager, NULL);
+    assert_non_null(entry);
+    assert_null(log_manager_next(home.manager, entry));
+    assert_int_equal(entry->hints.recovery_point, 0);
+    assert_int_equal(load(&home, entry), E_OK);
+    assert_int_equal(end_of(entry), 3);
+    home_done(&home);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean_stop_and_start),
-        cmocka_unit_test(test_refuses_to_start),
+        cmocka_unit_test(test_clean_stop_and_start),  cmocka_unit_test(test_refuses_to_start),
+        cmocka_unit_test(test_delete_and_make_again), cmocka_unit_test(test_offline_and_back),
+        cmocka_unit_test(test_flushes_by_itself),     cmocka_unit_test(test_trusts_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,6 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "crash_world.h"
@@ -18,7 +17,11 @@
 #include <cmocka.h>
 
 enum {
+#ifdef OTTLA_CHECK_SLOW
+    SEED_COUNT = 300, /* sanitizers: ten times the time */
+#else
     SEED_COUNT = 1500,
+#endif
     STEPS_MAX = 150,
     CRASHES = 4,
     RECOVERY_CRASHES_MAX = 3,
@@ -89,19 +92,35 @@ static void run_seed(uint64_t seed, struct log_fixture *fixture)
 static void test_crash_anywhere(void **state)
 {
     struct log_fixture fixture;
-    (void)state;
+    uint64_t *seed = *state;
     fixture_init(&fixture, NULL);
-    for (uint64_t seed = seed_first; seed < seed_first + seed_count; seed++) {
-        (void)fprintf(stderr, "\rseed %llu ", (unsigned long long)seed); /* the last one failed */
-        run_seed(seed, &fixture);
+    for (*seed = seed_first; *seed < seed_first + seed_count; (*seed)++) {
+        run_seed(*seed, &fixture);
     }
     fixture_done(&fixture);
+}
+
+static int set_up(void **state)
+{
+    *state = calloc(1, sizeof(uint64_t));
+    return *state == NULL ? -1 : 0;
+}
+
+/* How to see a failure again. */
+static int tear_down(void **state)
+{
+    const uint64_t *seed = *state;
+    if (*seed < seed_first + seed_count) {
+        print_message("again: crash_test %llu 1\n", (unsigned long long)*seed);
+    }
+    free(*state);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crash_anywhere),
+        cmocka_unit_test_setup_teardown(test_crash_anywhere, set_up, tear_down),
     };
     if (argc == 3) {
         seed_first = strtoull(argv[1], NULL, 10);

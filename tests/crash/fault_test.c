@@ -8,7 +8,6 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "crash_world.h"
@@ -17,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { STEPS = 60, SEED_COUNT = 12 };
+enum { STEPS = 60, SEED_COUNT = 8 };
 
 static uint64_t seed_first = 1;
 
