@@ -69,7 +69,8 @@ class Broker:
     def command(self):
         settings = {"listeners": f"PLAINTEXT://{self.host}:{self.port}", "log.dirs": self.data,
                     **{name.replace("_", "."): value for name, value in self.overrides.items()}}
-        command = [os.environ["OTTLA_SERVER"]]
+        # The broker ends with the test, also when the test is killed.
+        command = ["setpriv", "--pdeathsig", "KILL", os.environ["OTTLA_SERVER"]]
         for name, value in settings.items():
             command += ["--override", f"{name}={value}"]
         return command
