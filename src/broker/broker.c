@@ -71,6 +71,23 @@ static void on_directory_change(void *context, uint32_t directory, enum error er
     replica_manager_on_directory_change(broker->replicas, directory, error);
 }
 
+static bool cold_config(void *context, const struct log_entry *entry, struct log_config *ret_config)
+{
+    (void)context;
+    return replica_manager_cold_config(entry, ret_config);
+}
+
+static void load_cold(void *context, struct log_entry *entry)
+{
+    (void)context;
+    replica_manager_load_cold(entry);
+}
+
+static const struct log_manager_cold_events cold_events = {
+    .get_config = cold_config,
+    .load = load_cold,
+};
+
 struct deletion_notice {
     struct controller_topic_logs_deleted notice;
     struct arena arena;
@@ -149,6 +166,7 @@ static enum error open_logs(struct broker *broker, const struct broker_options *
     }
     broker->broker_id = log_manager_broker_id(broker->logs);
     log_manager_on_directory_change(broker->logs, on_directory_change, broker);
+    log_manager_on_cold(broker->logs, &cold_events);
     return E_OK;
 }
 

@@ -24,8 +24,7 @@ struct loop *loop_set_current(const struct loop_set *set)
             return set->loops[i];
         }
     }
-    check(!"called on a thread that runs no loop of the set");
-    return NULL;
+    check_failed("the thread runs a loop of the set", __FILE__, __LINE__, __func__);
 }
 
 static void on_visit(struct message *message)

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -380,13 +379,13 @@ static enum error system_sync_all(struct vfs *vfs, const char *path)
     return with_directory(path, syncfs);
 }
 
+/* The kind of lock that Java's FileChannel takes, so that Apache Kafka and this broker keep each
+ * other out of a directory; bound to the open file, not to the process. */
 static enum error system_lock(struct file *file)
 {
-    int result;
-    do {
-        result = flock(file->fd, LOCK_EX | LOCK_NB);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0 && errno == EWOULDBLOCK) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const int result = fcntl(file->fd, F_OFD_SETLK, &whole);
+    if (result != 0 && (errno == EAGAIN || errno == EACCES)) {
         return E_LOCAL_BUSY;
     }
     return result_of(result);

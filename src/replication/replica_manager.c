@@ -317,6 +317,26 @@ void replica_manager_apply(struct replica_manager *manager, const struct image *
     }
 }
 
+/* --- logs that are not loaded --- */
+
+bool replica_manager_cold_config(const struct log_entry *entry, struct log_config *ret_config)
+{
+    const struct partition *part = entry->user;
+    if (part == NULL || part->topic == NULL) {
+        return false;
+    }
+    *ret_config = part->topic->log_config;
+    return true;
+}
+
+void replica_manager_load_cold(struct log_entry *entry)
+{
+    struct partition *part = entry->user;
+    if (part != NULL && part->state == PARTITION_COLD) {
+        partition_start_load(part);
+    }
+}
+
 /* --- directories --- */
 
 void replica_manager_on_directory_change(struct replica_manager *manager, uint32_t directory,

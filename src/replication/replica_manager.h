@@ -54,6 +54,9 @@ struct hosted_topic *replica_manager_find_topic_by_id(struct replica_manager *ma
 /* NULL: no such partition here. */
 struct partition *replica_manager_partition(const struct hosted_topic *topic, int32_t index);
 
+/* log_manager's questions about logs that are not loaded (retention). */
+bool replica_manager_cold_config(const struct log_entry *entry, struct log_config *ret_config);
+void replica_manager_load_cold(struct log_entry *entry);
 /* log_manager's directory events. */
 void replica_manager_on_directory_change(struct replica_manager *manager, uint32_t directory,
                                          enum error error);
