@@ -29,17 +29,10 @@ static enum error decode_size(struct slice bytes, size_t *ret_size)
     return E_OK;
 }
 
-enum error batch_header_decode_prefix(struct slice bytes, struct batch_header *ret_header)
+/* At least RECORD_BATCH_HEADER_SIZE bytes of a batch of magic 2. */
+static inline enum error decode_fields(const uint8_t *batch, size_t size,
+                                       struct batch_header *ret_header)
 {
-    size_t size;
-    const enum error error = decode_size(bytes, &size);
-    if (UNLIKELY(error != E_OK)) {
-        return error;
-    }
-    if (bytes.size < RECORD_BATCH_HEADER_SIZE) {
-        return E_LOCAL_TRUNCATED;
-    }
-    const uint8_t *batch = bytes.data;
     const struct batch_header header = {
         .base_offset = batch_base_offset(batch),
         .size = size,
@@ -61,6 +54,19 @@ enum error batch_header_decode_prefix(struct slice bytes, struct batch_header *r
     return E_OK;
 }
 
+enum error batch_header_decode_prefix(struct slice bytes, struct batch_header *ret_header)
+{
+    size_t size;
+    const enum error error = decode_size(bytes, &size);
+    if (UNLIKELY(error != E_OK)) {
+        return error;
+    }
+    if (bytes.size < RECORD_BATCH_HEADER_SIZE) {
+        return E_LOCAL_TRUNCATED;
+    }
+    return decode_fields(bytes.data, size, ret_header);
+}
+
 enum error batch_header_decode(struct slice bytes, struct batch_header *ret_header)
 {
     size_t size;
@@ -71,7 +77,7 @@ enum error batch_header_decode(struct slice bytes, struct batch_header *ret_head
     if (bytes.size < size) {
         return E_LOCAL_TRUNCATED;
     }
-    return batch_header_decode_prefix(bytes, ret_header);
+    return decode_fields(bytes.data, size, ret_header);
 }
 
 uint32_t batch_crc_compute(const uint8_t *batch)

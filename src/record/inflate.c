@@ -320,17 +320,19 @@ static enum error open_codec(struct inflate_stream *stream, int8_t magic)
 enum error inflate_open(struct inflate_stream *stream, struct inflate_scratch *scratch,
                         const struct inflate_source *source)
 {
+    if (source->codec == CODEC_NONE) {
+        /* All that is looked at of a finished stream; most batches are such. */
+        stream->next = source->bytes.data;
+        stream->end = source->bytes.data + source->bytes.size;
+        stream->is_finished = true;
+        stream->scratch = NULL;
+        return E_OK;
+    }
     *stream = (struct inflate_stream){
         .codec = source->codec,
         .source = source->bytes,
         .size_max = source->size_max < INFLATE_SIZE_MAX ? source->size_max : INFLATE_SIZE_MAX,
     };
-    if (source->codec == CODEC_NONE) {
-        stream->next = source->bytes.data;
-        stream->end = source->bytes.data + source->bytes.size;
-        stream->is_finished = true;
-        return E_OK;
-    }
     check(!scratch->is_busy);
     stream->scratch = scratch;
     /* Compaction leaves empty batches, which keep their codec. */

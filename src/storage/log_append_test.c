@@ -127,6 +127,25 @@ static void test_cursor(void **state)
     }
 }
 
+/* Where one of the last writes began is found without a look into the file, as readers that keep
+ * up ask for it; older and other offsets are searched, and all lead to the same bytes. */
+static void test_recent_writes(void **state)
+{
+    struct log_fixture *fixture = *state;
+    fixture->config.segment_size_bytes_max = 4000;
+    assert_int_equal(fixture_open(fixture), E_OK);
+    for (int64_t end = 3; end < 90; end += 3) {
+        fixture_fill(fixture, 1, 3, 100);
+        for (int64_t offset = 0; offset < end; offset++) {
+            assert_int_equal(fixture_first_base(fixture, offset, READ_TO_END), offset - offset % 3);
+        }
+    }
+    assert_int_equal(log_truncate(fixture->log, 60), E_OK);
+    fixture_fill(fixture, 2, 1, 50);
+    assert_int_equal(fixture_first_base(fixture, 60, READ_TO_END), 60);
+    assert_int_equal(fixture_first_base(fixture, 61, READ_TO_END), 61);
+}
+
 static void test_turn_is_one_order(void **state)
 {
     struct log_fixture *fixture = *state;
@@ -312,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_read_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_read_size, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cursor, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_recent_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_turn_is_one_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sequences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sequences_within_turn, set_up, tear_down),

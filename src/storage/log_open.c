@@ -267,9 +267,7 @@ static enum error log_new(const struct log_env *env, const char *path,
         .topic = slice_of(texts + path_size, topic_partition.topic.size),
         .partition = topic_partition.partition,
     };
-    for (int i = 0; i <= READ_TO_LAST_STABLE; i++) {
-        log->limits[i].offset = -1;
-    }
+    log_forget_places(log);
     list_init(&log->queued);
     list_init(&log->written);
     list_init(&log->writer_node);

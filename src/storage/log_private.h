@@ -31,6 +31,8 @@ struct log_limit_place {
     int64_t position;
 };
 
+enum { LOG_RECENT_WRITE_COUNT = 8 };
+
 struct flush_job;
 
 struct log {
@@ -47,6 +49,10 @@ struct log {
     uint32_t segment_count;
     uint32_t segment_capacity;
     struct log_limit_place limits[READ_TO_LAST_STABLE + 1];
+    /* Where the last writes began, in a ring. Readers that keep up ask for just these offsets and
+     * need neither the index nor a look into the file. */
+    struct log_limit_place recent_writes[LOG_RECENT_WRITE_COUNT];
+    uint32_t recent_write_next;
     int64_t generation; /* of truncations and swaps: cursors of others are void */
 
     /* Written by the owner, read by anyone. */
@@ -124,6 +130,11 @@ NODISCARD enum error log_convert_old(struct log *log, struct append *append);
  * Errors: E_MESSAGE_TOO_LARGE, E_INVALID_RECORD, E_LOCAL_NO_MEMORY. */
 NODISCARD enum error log_recompress(struct log *log, struct append *append,
                                     struct batch_header *header);
+
+/* --- reading (log_read.c) --- */
+
+/* Forgets places in the file: it is new, or was truncated. Lock: held, or not shared yet. */
+void log_forget_places(struct log *log);
 
 /* --- writing (log_write.c) --- */
 

@@ -17,6 +17,7 @@ struct read_view {
     int64_t limit;       /* nothing at or above is read */
     int64_t generation;
     struct log_limit_place limit_place;
+    int64_t start_position; /* of the offset to be read; -1: to be looked for */
     bool is_cold;
 };
 
@@ -43,10 +44,34 @@ static bool is_far_from_end(const struct log *log, uint32_t index)
     return behind >= HOT_SIZE_BYTES;
 }
 
+void log_forget_places(struct log *log)
+{
+    for (int i = 0; i <= READ_TO_LAST_STABLE; i++) {
+        log->limits[i].offset = -1;
+    }
+    for (int i = 0; i < LOG_RECENT_WRITE_COUNT; i++) {
+        log->recent_writes[i].offset = -1;
+    }
+}
+
+/* Position of the first batch at or above the offset, if a recent write began with it. Lock: held.
+ */
+static int64_t find_recent_write(const struct log *log, const struct segment *seg, int64_t offset)
+{
+    for (int i = 0; i < LOG_RECENT_WRITE_COUNT; i++) {
+        const struct log_limit_place *place = &log->recent_writes[i];
+        if (place->offset == offset && place->segment_base_offset == seg->base_offset) {
+            return place->position;
+        }
+    }
+    return -1;
+}
+
 /* Lock: held. */
-static void take_view(struct log *log, uint32_t index, enum read_limit limit,
+static void take_view(struct log *log, uint32_t index, const struct log_read *read,
                       struct read_view *ret_view)
 {
+    const enum read_limit limit = read->limit;
     struct segment *seg = log->segments[index];
     *ret_view = (struct read_view){
         .seg = segment_ref(seg),
@@ -55,6 +80,7 @@ static void take_view(struct log *log, uint32_t index, enum read_limit limit,
         .limit = load_limit(log, limit),
         .generation = log->generation,
         .limit_place = log->limits[limit],
+        .start_position = find_recent_write(log, seg, read->offset),
         .is_cold = is_far_from_end(log, index),
     };
     /* At the end of the log no search is needed: it is the size of the active segment. */
@@ -161,6 +187,8 @@ static enum error read_segment(struct log *log, struct log_read *read, struct re
     *ret_is_passed = false;
     if (is_cursor_at(read->cursor, view, read->offset)) {
         place.position = read->cursor->position;
+    } else if (view->start_position >= 0) {
+        place.position = view->start_position;
     } else {
         error = segment_locate(&log->home, view->seg, file, read->offset, view->size, &place);
     }
@@ -195,7 +223,7 @@ static enum error read_once(struct log *log, struct log_read *read)
             pthread_mutex_unlock(&log->home.lock);
             return E_OFFSET_OUT_OF_RANGE;
         }
-        take_view(log, log_find_segment(log, segment_offset), read->limit, &view);
+        take_view(log, log_find_segment(log, segment_offset), read, &view);
         pthread_mutex_unlock(&log->home.lock);
         bool is_passed = false;
         const enum error error =

@@ -12,9 +12,7 @@ static void begin_generation(struct log *log)
 {
     pthread_mutex_lock(&log->home.lock);
     log->generation++;
-    for (int i = 0; i <= READ_TO_LAST_STABLE; i++) {
-        log->limits[i].offset = -1;
-    }
+    log_forget_places(log);
     pthread_mutex_unlock(&log->home.lock);
 }
 

@@ -140,6 +140,10 @@ static void settle_success(struct log *log)
         position += (int64_t)append->size;
     }
     check_cmp(position, ==, seg->size + log->pending_size);
+    log->recent_writes[log->recent_write_next++ % LOG_RECENT_WRITE_COUNT] =
+        (struct log_limit_place){.offset = offset_load(&log->end),
+                                 .segment_base_offset = seg->base_offset,
+                                 .position = seg->size};
     seg->size = position;
     offset_store(&log->end, log->next_offset); /* I2 */
     pthread_mutex_unlock(&log->home.lock);
