@@ -3,6 +3,8 @@
  * The first half of an append: is it allowed, which offsets does it get. Nothing touches the disk
  * here except a roll of the segment.
  */
+#include <inttypes.h>
+
 #include "record/validate.h"
 #include "storage/log_private.h"
 #include "storage/log_writer.h"
@@ -13,22 +15,76 @@ static enum error refuse(struct append *append, enum error error, const char *te
     return error;
 }
 
-static void tell_record_errors(struct append *append, const struct record_report *report)
+/* Kafka's words; its sums wrap, and so do ours. NULL: no memory. */
+static const char *timestamp_error_text(const struct append *append, const struct record_error *one,
+                                        const struct record_rules *rules)
+{
+    const uint64_t now_ms = (uint64_t)rules->now_ms;
+    return arena_printf(append->arena,
+                        "Timestamp %" PRId64 " of message with offset %" PRId32
+                        " is out of range. The timestamp should be within [%" PRId64 ", %" PRId64
+                        "]",
+                        one->timestamp_ms, one->batch_index,
+                        (int64_t)(now_ms - (uint64_t)rules->timestamp_before_max_ms),
+                        (int64_t)(now_ms + (uint64_t)rules->timestamp_after_max_ms));
+}
+
+static const char *record_error_text(const struct log *log, const struct append *append,
+                                     const struct record_error *one,
+                                     const struct record_rules *rules)
+{
+    if (one->kind == RECORD_ERROR_TIMESTAMP) {
+        return timestamp_error_text(append, one, rules);
+    }
+    const struct topic_partition name = log_topic_partition(log);
+    return arena_printf(append->arena,
+                        "Compacted topic cannot accept message without key in topic partition "
+                        "%.*s-%" PRId32,
+                        (int)name.topic.size, (const char *)name.topic.data, name.partition);
+}
+
+/* For the response's ErrorMessage: the count, and the first three. */
+static const char *record_errors_text(const struct log *log, const struct append *append,
+                                      const struct record_report *report,
+                                      const struct record_rules *rules)
+{
+    if (report->errors[0].kind == RECORD_ERROR_TIMESTAMP) {
+        return "One or more records have been rejected due to invalid timestamp";
+    }
+    const char *list = "";
+    for (int32_t i = 0; i < report->error_count && i < RECORD_ERROR_COUNT_MAX; i++) {
+        const struct record_error *one = &report->errors[i];
+        const char *text = record_error_text(log, append, one, rules);
+        if (text == NULL || list == NULL) {
+            return NULL;
+        }
+        list = arena_printf(append->arena, "%s%sRecordError(batchIndex=%" PRId32 ", message='%s')",
+                            list, i == 0 ? "" : ", ", one->batch_index, text);
+    }
+    if (list == NULL) {
+        return NULL;
+    }
+    return arena_printf(append->arena,
+                        "One or more records have been rejected due to %" PRId32
+                        " record errors in total, and only showing the first three errors at "
+                        "most: [%s]",
+                        report->error_count, list);
+}
+
+static void tell_record_errors(const struct log *log, struct append *append,
+                               const struct record_report *report, const struct record_rules *rules)
 {
     append->error_text = report->text;
     if (report->error_count == 0) {
         return;
     }
-    const struct record_error *first = &report->errors[0];
-    append->record_error_index = first->batch_index;
-    if (first->kind == RECORD_ERROR_NULL_KEY) {
-        append->record_error_text = "Compacted topic cannot accept message without key.";
-    } else if (append->arena != NULL) {
-        append->record_error_text =
-            arena_printf(append->arena, "Timestamp %lld of message with offset %d is out of range.",
-                         (long long)first->timestamp_ms, (int)first->batch_index);
+    append->record_error_index = report->errors[0].batch_index;
+    append->record_error_text = "One or more records have been rejected";
+    append->error_text = append->record_error_text;
+    if (append->arena != NULL) {
+        append->record_error_text = record_error_text(log, append, &report->errors[0], rules);
+        append->error_text = record_errors_text(log, append, report, rules);
     }
-    append->error_text = "One or more records have been rejected";
 }
 
 /* --- roll --- */
@@ -114,7 +170,7 @@ static enum error validate(struct log *log, struct append *append, struct record
     const enum error error =
         record_validate(slice_of(append->data, append->size), &rules, append->scratch, report);
     if (error != E_OK) {
-        tell_record_errors(append, report);
+        tell_record_errors(log, append, report, &rules);
     }
     return error;
 }
@@ -130,16 +186,13 @@ static void stamp(struct log *log, struct append *append, struct record_report *
     append->log_append_time_ms = is_append_time ? max_timestamp : NO_TIMESTAMP;
 }
 
-static void answer_duplicate(struct append *append, const struct log *log,
-                             const struct producer_batch *stored)
+static void answer_duplicate(struct append *append, const struct producer_batch *stored)
 {
     append->is_duplicate = true;
     append->size = 0; /* nothing to write */
     append->base_offset = stored->last_offset - stored->offset_delta;
     append->last_offset = stored->last_offset;
-    append->log_append_time_ms = log->config.timestamp_policy == TIMESTAMP_LOG_APPEND_TIME
-                                     ? stored->timestamp
-                                     : NO_TIMESTAMP;
+    append->log_append_time_ms = stored->timestamp; /* as Kafka, whatever the timestamp type */
 }
 
 static const char *producer_error_text(enum error error)
@@ -178,7 +231,7 @@ static enum error assign(struct log *log, struct append *append, struct record_r
             return refuse(append, error, producer_error_text(error));
         }
         if (duplicate != NULL) {
-            answer_duplicate(append, log, duplicate);
+            answer_duplicate(append, duplicate);
             return E_OK;
         }
         error = producer_state_apply(&log->producers, &change);
