@@ -83,8 +83,8 @@ static int tear_down(void **state)
 
 /* One struct of an array field, and the array that holds it. */
 #define ONE(field, type)                                                                           \
-    ((field).count = 1, (field).items = MESSAGE_NEW(&client.arena, type), (field).items)
-#define REQUEST(type) MESSAGE_NEW(&client.arena, type)
+    ((field).count = 1, (field).items = CLIENT_NEW(&client, type), (field).items)
+#define REQUEST(type) CLIENT_NEW(&client, type)
 
 /* --- requests, each about topic "t" --- */
 
@@ -360,7 +360,7 @@ static const void *make_describe_producers(void)
     struct describe_producers_request_topic_request *topic =
         ONE(request->topics, describe_producers_request_topic_request);
     topic->name = SLICE("t");
-    topic->partition_indexes.items = arena_calloc(&client.arena, 1, 4, 4);
+    topic->partition_indexes.items = client_alloc(&client, 1 * 4);
     topic->partition_indexes.count = 1;
     return request;
 }
@@ -448,7 +448,7 @@ static void deny(unsigned operations, int type)
 static const char *ask(const struct row *row, const void *request)
 {
     const void *response = client_call(&client, row->api_key, row->version, request);
-    char *text = arena_alloc(&client.arena, TEXT_SIZE_MAX, 1);
+    char *text = client_alloc(&client, TEXT_SIZE_MAX);
     assert_non_null(text);
     (void)codec_print(api_find(row->api_key)->response, row->version, response, text,
                       TEXT_SIZE_MAX);

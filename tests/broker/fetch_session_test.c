@@ -30,7 +30,7 @@ static int tear_down(void **state)
 
 static struct fetch_request *make_request(int32_t session_id, int32_t epoch)
 {
-    struct fetch_request *request = MESSAGE_NEW(&client.arena, fetch_request);
+    struct fetch_request *request = CLIENT_NEW(&client, fetch_request);
     request->max_wait_ms = 0;
     request->min_bytes = 1;
     request->max_bytes = 1 << 20;
@@ -41,10 +41,9 @@ static struct fetch_request *make_request(int32_t session_id, int32_t epoch)
 
 static void ask(struct fetch_request *request, const char *topic, uint32_t count, int64_t offset)
 {
-    struct fetch_request_fetch_topic *asked = MESSAGE_NEW(&client.arena, fetch_request_fetch_topic);
+    struct fetch_request_fetch_topic *asked = CLIENT_NEW(&client, fetch_request_fetch_topic);
     asked->topic = slice_from_string(topic);
-    asked->partitions.items =
-        MESSAGE_NEW_ARRAY(&client.arena, fetch_request_fetch_partition, count);
+    asked->partitions.items = CLIENT_NEW_ARRAY(&client, fetch_request_fetch_partition, count);
     asked->partitions.count = count;
     for (uint32_t i = 0; i < count; i++) {
         asked->partitions.items[i].partition = (int32_t)i;
@@ -58,9 +57,9 @@ static void ask(struct fetch_request *request, const char *topic, uint32_t count
 static void forget(struct fetch_request *request, const char *topic, int32_t count)
 {
     struct fetch_request_forgotten_topic *asked =
-        MESSAGE_NEW(&client.arena, fetch_request_forgotten_topic);
+        CLIENT_NEW(&client, fetch_request_forgotten_topic);
     asked->topic = slice_from_string(topic);
-    asked->partitions.items = arena_calloc(&client.arena, (size_t)count, 4, 4);
+    asked->partitions.items = client_alloc(&client, (size_t)count * 4);
     asked->partitions.count = (uint32_t)count;
     for (int32_t i = 0; i < count; i++) {
         asked->partitions.items[i] = i;

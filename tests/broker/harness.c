@@ -16,6 +16,7 @@
 #include "config/diagnosis.h"
 #include "io/vfs.h"
 #include "protocol/header.h"
+#include "protocol/messages/create_topics.h"
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/produce.h"
 #include "record/build.h"
@@ -148,6 +149,20 @@ void client_close(struct client *client)
     arena_done(&client->arena);
 }
 
+void *client_message(struct client *client, const struct struct_schema *schema, size_t count)
+{
+    void *message = message_new(&client->arena, schema, count);
+    check(message != NULL);
+    return message;
+}
+
+void *client_alloc(struct client *client, size_t size)
+{
+    void *bytes = arena_calloc(&client->arena, 1, size, _Alignof(max_align_t));
+    check(bytes != NULL);
+    return bytes;
+}
+
 void client_send_raw(struct client *client, struct slice bytes)
 {
     while (bytes.size > 0) {
@@ -238,8 +253,8 @@ void *client_call(struct client *client, int16_t api_key, int16_t version, const
 
 struct uuid client_make_topic(struct client *client, const char *name)
 {
-    struct metadata_request *request = MESSAGE_NEW(&client->arena, metadata_request);
-    request->topics.items = MESSAGE_NEW(&client->arena, metadata_request_metadata_request_topic);
+    struct metadata_request *request = CLIENT_NEW(client, metadata_request);
+    request->topics.items = CLIENT_NEW(client, metadata_request_metadata_request_topic);
     request->topics.count = 1;
     request->topics.items[0].name = slice_from_string(name);
     request->allow_auto_topic_creation = true;
@@ -247,6 +262,27 @@ struct uuid client_make_topic(struct client *client, const char *name)
     assert_int_equal(response->topics.count, 1);
     assert_int_equal(response->topics.items[0].error_code, 0);
     return response->topics.items[0].topic_id;
+}
+
+void client_make_topic_with(struct client *client, const char *name, const char *config,
+                            const char *value)
+{
+    struct create_topics_request *request = CLIENT_NEW(client, create_topics_request);
+    struct create_topics_request_creatable_topic *topic =
+        CLIENT_NEW(client, create_topics_request_creatable_topic);
+    request->topics.items = topic;
+    request->topics.count = 1;
+    request->timeout_ms = 5000;
+    topic->name = slice_from_string(name);
+    topic->num_partitions = 1;
+    topic->replication_factor = 1;
+    topic->configs.items = CLIENT_NEW(client, create_topics_request_creatable_topic_config);
+    topic->configs.count = 1;
+    topic->configs.items[0].name = slice_from_string(config);
+    topic->configs.items[0].value = slice_from_string(value);
+    const struct create_topics_response *response =
+        client_call(client, API_CREATE_TOPICS, 5, request);
+    assert_int_equal(response->topics.items[0].error_code, 0);
 }
 
 static int64_t wall_ms(void)
@@ -264,7 +300,7 @@ struct slice client_make_batch(struct client *client, const struct batch_spec *s
     const int64_t timestamp = spec->timestamp_ms == 0 ? wall_ms() : spec->timestamp_ms;
     header.base_offset = spec->base_offset;
     header.attributes = (uint16_t)(spec->attributes | (uint16_t)spec->codec);
-    if (spec->producer_id > 0) {
+    if (spec->has_producer) {
         header.producer_id = spec->producer_id;
         header.producer_epoch = spec->producer_epoch;
         header.base_sequence = spec->base_sequence;
@@ -277,7 +313,7 @@ struct slice client_make_batch(struct client *client, const struct batch_spec *s
         const struct record record = {
             .offset = spec->base_offset + i,
             .timestamp = timestamp,
-            .key = SLICE_NULL,
+            .key = spec->first_has_key && i == 0 ? SLICE("k") : SLICE_NULL,
             .value = slice_of(value, value_size),
         };
         assert_int_equal(batch_builder_append(&builder, &record), E_OK);
@@ -294,11 +330,11 @@ const struct produce_response_partition_produce_response *
 client_produce(struct client *client, const char *topic, int32_t partition, int16_t acks,
                struct slice records)
 {
-    struct produce_request *request = MESSAGE_NEW(&client->arena, produce_request);
+    struct produce_request *request = CLIENT_NEW(client, produce_request);
     struct produce_request_topic_produce_data *data =
-        MESSAGE_NEW(&client->arena, produce_request_topic_produce_data);
+        CLIENT_NEW(client, produce_request_topic_produce_data);
     struct produce_request_partition_produce_data *part =
-        MESSAGE_NEW(&client->arena, produce_request_partition_produce_data);
+        CLIENT_NEW(client, produce_request_partition_produce_data);
     request->acks = acks;
     request->timeout_ms = 5000;
     request->topic_data.items = data;

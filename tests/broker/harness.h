@@ -8,7 +8,7 @@
  *     struct client client;
  *     node_start(&node, NULL, "num.partitions=3", (char *)NULL);
  *     client_connect(&client, &node);
- *     struct metadata_request *request = MESSAGE_NEW(&client.arena, metadata_request);
+ *     struct metadata_request *request = CLIENT_NEW(&client, metadata_request);
  *     struct metadata_response *response = client_call(&client, API_METADATA, 12, request);
  *     ...
  *     client_close(&client);
@@ -57,6 +57,14 @@ struct client {
 void client_connect(struct client *client, const struct node *node);
 void client_close(struct client *client);
 
+/* As MESSAGE_NEW in client->arena, and zeroed bytes; without memory the test ends. */
+#define CLIENT_NEW(client, type) ((struct type *)client_message((client), &type##_fields, 1))
+#define CLIENT_NEW_ARRAY(client, type, count)                                                      \
+    ((struct type *)client_message((client), &type##_fields, (count)))
+void *client_message(struct client *client, const struct struct_schema *schema, size_t count)
+    __attribute__((returns_nonnull));
+void *client_alloc(struct client *client, size_t size) __attribute__((returns_nonnull));
+
 /* Sends and waits for the answer: the response struct of the API. Fails the test when none comes.
  */
 void *client_call(struct client *client, int16_t api_key, int16_t version, const void *request);
@@ -76,17 +84,23 @@ bool client_is_closed(struct client *client);
 /* Makes the topic through Metadata (num.partitions of the node) and returns its id. */
 struct uuid client_make_topic(struct client *client, const char *name);
 
+/* The same through CreateTopics, with one partition and one config. */
+void client_make_topic_with(struct client *client, const char *name, const char *config,
+                            const char *value);
+
 /* `count` records with value "v", no key and this timestamp in one batch; uncompressed. */
 struct batch_spec {
     int32_t count; /* 0: one */
     int64_t timestamp_ms;
-    int64_t producer_id; /* 0: none */
+    bool has_producer;
+    int64_t producer_id;
     int16_t producer_epoch;
     int32_t base_sequence;
     int64_t base_offset;
     uint16_t attributes; /* further ones */
     size_t value_size;   /* 0: one byte */
     int codec;           /* enum codec */
+    bool first_has_key;  /* the others have none */
 };
 /* In client->arena; writable. */
 struct slice client_make_batch(struct client *client, const struct batch_spec *spec);

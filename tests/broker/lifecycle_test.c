@@ -7,14 +7,13 @@
 
 static int64_t latest_offset(struct client *client, const char *topic)
 {
-    struct list_offsets_request *request = MESSAGE_NEW(&client->arena, list_offsets_request);
+    struct list_offsets_request *request = CLIENT_NEW(client, list_offsets_request);
     struct list_offsets_request_list_offsets_topic *asked =
-        MESSAGE_NEW(&client->arena, list_offsets_request_list_offsets_topic);
+        CLIENT_NEW(client, list_offsets_request_list_offsets_topic);
     request->topics.items = asked;
     request->topics.count = 1;
     asked->name = slice_from_string(topic);
-    asked->partitions.items =
-        MESSAGE_NEW(&client->arena, list_offsets_request_list_offsets_partition);
+    asked->partitions.items = CLIENT_NEW(client, list_offsets_request_list_offsets_partition);
     asked->partitions.count = 1;
     asked->partitions.items[0].timestamp = -1;
     const struct list_offsets_response *response =

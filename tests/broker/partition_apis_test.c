@@ -38,14 +38,14 @@ static const struct offset_for_leader_epoch_response_epoch_end_offset *
 ask_epoch(int16_t version, const char *topic, int32_t partition, int32_t current, int32_t epoch)
 {
     struct offset_for_leader_epoch_request *request =
-        MESSAGE_NEW(&client.arena, offset_for_leader_epoch_request);
+        CLIENT_NEW(&client, offset_for_leader_epoch_request);
     struct offset_for_leader_epoch_request_offset_for_leader_topic *asked =
-        MESSAGE_NEW(&client.arena, offset_for_leader_epoch_request_offset_for_leader_topic);
+        CLIENT_NEW(&client, offset_for_leader_epoch_request_offset_for_leader_topic);
     request->topics.items = asked;
     request->topics.count = 1;
     asked->topic = slice_from_string(topic);
     asked->partitions.items =
-        MESSAGE_NEW(&client.arena, offset_for_leader_epoch_request_offset_for_leader_partition);
+        CLIENT_NEW(&client, offset_for_leader_epoch_request_offset_for_leader_partition);
     asked->partitions.count = 1;
     asked->partitions.items[0].partition = partition;
     asked->partitions.items[0].current_leader_epoch = current;
@@ -93,15 +93,14 @@ static void offset_for_leader_epoch(void **state)
 static const struct delete_records_response_delete_records_partition_result *
 delete_records(int16_t version, const char *topic, int32_t partition, int64_t offset)
 {
-    struct delete_records_request *request = MESSAGE_NEW(&client.arena, delete_records_request);
+    struct delete_records_request *request = CLIENT_NEW(&client, delete_records_request);
     struct delete_records_request_delete_records_topic *asked =
-        MESSAGE_NEW(&client.arena, delete_records_request_delete_records_topic);
+        CLIENT_NEW(&client, delete_records_request_delete_records_topic);
     request->timeout_ms = 5000;
     request->topics.items = asked;
     request->topics.count = 1;
     asked->name = slice_from_string(topic);
-    asked->partitions.items =
-        MESSAGE_NEW(&client.arena, delete_records_request_delete_records_partition);
+    asked->partitions.items = CLIENT_NEW(&client, delete_records_request_delete_records_partition);
     asked->partitions.count = 1;
     asked->partitions.items[0].partition_index = partition;
     asked->partitions.items[0].offset = offset;
@@ -140,7 +139,7 @@ static void delete_records_rows(void **state)
 
 static const struct init_producer_id_response *init_producer(int16_t version, const char *id)
 {
-    struct init_producer_id_request *request = MESSAGE_NEW(&client.arena, init_producer_id_request);
+    struct init_producer_id_request *request = CLIENT_NEW(&client, init_producer_id_request);
     request->transactional_id = slice_from_string(id);
     request->transaction_timeout_ms = 60000;
     return client_call(&client, API_INIT_PRODUCER_ID, version, request);
@@ -164,14 +163,13 @@ static void init_producer_id(void **state)
 static const struct describe_producers_response_partition_response *
 describe_producers(const char *topic, int32_t partition)
 {
-    struct describe_producers_request *request =
-        MESSAGE_NEW(&client.arena, describe_producers_request);
+    struct describe_producers_request *request = CLIENT_NEW(&client, describe_producers_request);
     struct describe_producers_request_topic_request *asked =
-        MESSAGE_NEW(&client.arena, describe_producers_request_topic_request);
+        CLIENT_NEW(&client, describe_producers_request_topic_request);
     request->topics.items = asked;
     request->topics.count = 1;
     asked->name = slice_from_string(topic);
-    asked->partition_indexes.items = arena_calloc(&client.arena, 1, 4, 4);
+    asked->partition_indexes.items = client_alloc(&client, 1 * 4);
     asked->partition_indexes.items[0] = partition;
     asked->partition_indexes.count = 1;
     const struct describe_producers_response *response =
@@ -184,7 +182,8 @@ static void describe_producers_knows_the_last_batch(void **state)
     (void)state;
     (void)client_make_topic(&client, "producers");
     const int64_t id = init_producer(4, NULL)->producer_id;
-    const struct batch_spec spec = {.count = 4, .producer_id = id, .timestamp_ms = 1795366435500};
+    const struct batch_spec spec = {
+        .count = 4, .has_producer = true, .producer_id = id, .timestamp_ms = 1795366435500};
     assert_int_equal(
         client_produce(&client, "producers", 1, 1, client_make_batch(&client, &spec))->error_code,
         0);
@@ -226,8 +225,7 @@ static void describe_log_dirs(void **state)
     (void)client_make_topic(&client, "sizes");
     client_fill(&client, "sizes", 2, 10);
     for (int16_t version = 1; version <= 5; version++) {
-        struct describe_log_dirs_request *request =
-            MESSAGE_NEW(&client.arena, describe_log_dirs_request);
+        struct describe_log_dirs_request *request = CLIENT_NEW(&client, describe_log_dirs_request);
         request->topics.items = NULL; /* all */
         const struct describe_log_dirs_response *response =
             client_call(&client, API_DESCRIBE_LOG_DIRS, version, request);
@@ -249,14 +247,13 @@ static void describe_log_dirs(void **state)
         assert_false(topic->partitions.items[2].is_future_key);
     }
     /* Named ones: only what is there. */
-    struct describe_log_dirs_request *request =
-        MESSAGE_NEW(&client.arena, describe_log_dirs_request);
+    struct describe_log_dirs_request *request = CLIENT_NEW(&client, describe_log_dirs_request);
     request->topics.items =
-        MESSAGE_NEW_ARRAY(&client.arena, describe_log_dirs_request_describable_log_dir_topic, 2);
+        CLIENT_NEW_ARRAY(&client, describe_log_dirs_request_describable_log_dir_topic, 2);
     request->topics.count = 2;
     for (uint32_t i = 0; i < 2; i++) {
         request->topics.items[i].topic = i == 0 ? SLICE("unknown") : SLICE("sizes");
-        request->topics.items[i].partitions.items = arena_calloc(&client.arena, 2, 4, 4);
+        request->topics.items[i].partitions.items = client_alloc(&client, 2 * 4);
         request->topics.items[i].partitions.items[0] = 2;
         request->topics.items[i].partitions.items[1] = 77;
         request->topics.items[i].partitions.count = 2;
@@ -273,9 +270,9 @@ static struct describe_topic_partitions_request *describe_request(const char *co
                                                                   uint32_t count, int32_t limit)
 {
     struct describe_topic_partitions_request *request =
-        MESSAGE_NEW(&client.arena, describe_topic_partitions_request);
+        CLIENT_NEW(&client, describe_topic_partitions_request);
     request->topics.items =
-        MESSAGE_NEW_ARRAY(&client.arena, describe_topic_partitions_request_topic_request, count);
+        CLIENT_NEW_ARRAY(&client, describe_topic_partitions_request_topic_request, count);
     request->topics.count = count;
     for (uint32_t i = 0; i < count; i++) {
         request->topics.items[i].name = slice_from_string(names[i]);
@@ -293,7 +290,7 @@ describe(const struct describe_topic_partitions_request *request)
 static void set_cursor(struct describe_topic_partitions_request *request, struct slice topic,
                        int32_t partition)
 {
-    request->cursor = MESSAGE_NEW(&client.arena, describe_topic_partitions_request_cursor);
+    request->cursor = CLIENT_NEW(&client, describe_topic_partitions_request_cursor);
     request->cursor->topic_name = topic;
     request->cursor->partition_index = partition;
 }
