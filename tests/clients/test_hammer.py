@@ -63,6 +63,11 @@ class Writer(threading.Thread):
                 self.producer.poll(0)
             except BufferError:
                 self.producer.poll(0.1)
+            except confluent_kafka.KafkaException as fatal:  # records were lost or reordered
+                with self.progress:
+                    self.errors.append(fatal)
+                    self.progress.notify()
+                return
         self.producer.flush(60)
 
     def wait_for(self, count):
