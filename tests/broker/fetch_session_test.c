@@ -3,6 +3,8 @@
 /* Fetch sessions (KIP-227) on the wire: what a broker answers over the life of a session. */
 
 #include "broker/harness.h"
+#include "protocol/messages/create_partitions.h"
+#include "protocol/messages/delete_topics.h"
 #include "protocol/messages/fetch.h"
 
 enum {
@@ -222,12 +224,121 @@ static void client_goes_away(void **state)
     client_fill(&client, "away", 1, 1);
 }
 
+static const struct fetch_response *fetch_by_id(struct fetch_request *request)
+{
+    return client_call(&client, API_FETCH, 13, request);
+}
+
+static struct fetch_request *ask_by_id(int32_t session_id, int32_t epoch, struct uuid id)
+{
+    struct fetch_request *request = make_request(session_id, epoch);
+    ask(request, "", 1, 0);
+    request->topics.items[0].topic_id = id;
+    return request;
+}
+
+static void delete_topic(struct uuid id)
+{
+    struct delete_topics_request *request = CLIENT_NEW(&client, delete_topics_request);
+    request->topics.items = CLIENT_NEW(&client, delete_topics_request_delete_topic_state);
+    request->topics.count = 1;
+    request->topics.items[0].name = SLICE_NULL;
+    request->topics.items[0].topic_id = id;
+    request->timeout_ms = 5000;
+    const struct delete_topics_response *response =
+        client_call(&client, API_DELETE_TOPICS, 6, request);
+    assert_int_equal(response->responses.items[0].error_code, 0);
+}
+
+/* Topic ids (v13+): a session follows an id; deleted, it says so at every request, also when the
+ * name lives again under another id. Names in a session of ids are refused. */
+static void topic_ids(void **state)
+{
+    (void)state;
+    const struct uuid id = client_make_topic(&client, "ids");
+    client_fill(&client, "ids", 0, 2);
+    const struct fetch_response *response = fetch_by_id(ask_by_id(0, 0, id));
+    const int32_t session_id = response->session_id;
+    assert_true(session_id > 0);
+    assert_true(uuid_equal(&response->responses.items[0].topic_id, &id));
+    assert_true(response->responses.items[0].partitions.items[0].records.bytes.size > 61);
+    assert_int_equal(fetch(make_request(session_id, 1))->error_code, 106);
+
+    struct fetch_request *request = ask_by_id(session_id, 1, id);
+    request->topics.items[0].partitions.items[0].fetch_offset = 2;
+    assert_int_equal(count_partitions(fetch_by_id(request)), 0);
+    delete_topic(id);
+    const struct uuid second_id = client_make_topic(&client, "ids");
+    assert_false(uuid_equal(&id, &second_id));
+    for (int32_t epoch = 2; epoch <= 3; epoch++) {
+        request = make_request(session_id, epoch);
+        request->max_wait_ms = 60000; /* an error does not wait */
+        response = fetch_by_id(request);
+        assert_int_equal(count_partitions(response), 1);
+        assert_int_equal(response->responses.items[0].partitions.items[0].error_code, 100);
+    }
+    request = make_request(session_id, 4);
+    forget(request, "", 1);
+    request->forgotten_topics_data.items[0].topic_id = id;
+    ask(request, "", 1, 0);
+    request->topics.items[0].topic_id = second_id;
+    response = fetch_by_id(request);
+    assert_int_equal(response->session_id, session_id);
+    assert_int_equal(count_partitions(response), 1);
+    assert_int_equal(response->responses.items[0].partitions.items[0].error_code, 0);
+}
+
+/* A deletion wakes the request that waits. */
+static void deletion_wakes(void **state)
+{
+    struct client second;
+    (void)state;
+    client_connect(&second, &node);
+    const struct uuid id = client_make_topic(&client, "woken");
+    struct fetch_request *request = ask_by_id(0, 0, id);
+    request->max_wait_ms = 60000;
+    const int32_t correlation_id = client_send(&second, API_FETCH, 13, request);
+    delete_topic(id);
+    const struct fetch_response *response = client_receive(&second, API_FETCH, 13, correlation_id);
+    assert_int_equal(response->responses.items[0].partitions.items[0].error_code, 100);
+    client_close(&second);
+}
+
+/* What an idle consumer of many partitions gets: the frame is a few bytes. */
+static void idle_is_small(void **state)
+{
+    (void)state;
+    enum { COUNT = 200 };
+    struct create_partitions_request *grow = CLIENT_NEW(&client, create_partitions_request);
+    grow->topics.items = CLIENT_NEW(&client, create_partitions_request_create_partitions_topic);
+    grow->topics.count = 1;
+    grow->topics.items[0].name = SLICE("idle");
+    grow->topics.items[0].count = COUNT;
+    grow->topics.items[0].assignments.items = NULL;
+    grow->timeout_ms = 5000;
+    (void)client_make_topic(&client, "idle");
+    const struct create_partitions_response *grown =
+        client_call(&client, API_CREATE_PARTITIONS, 3, grow);
+    assert_int_equal(grown->results.items[0].error_code, 0);
+    struct fetch_request *request = make_request(0, 0);
+    ask(request, "idle", COUNT, 0);
+    const struct fetch_response *response = fetch(request);
+    assert_int_equal(count_partitions(response), COUNT);
+    const int32_t id = response->session_id;
+    for (int32_t epoch = 1; epoch <= 3; epoch++) {
+        (void)client_send(&client, API_FETCH, VERSION, make_request(id, epoch));
+        assert_in_range(client_receive_raw(&client).size, 8, 24);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_session), cmocka_unit_test(session_life),
         cmocka_unit_test(closing),         cmocka_unit_test(clean_partition_gets_data),
         cmocka_unit_test(taken_over),      cmocka_unit_test(client_goes_away),
+        cmocka_unit_test(topic_ids),       cmocka_unit_test(deletion_wakes),
+        cmocka_unit_test(idle_is_small),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
