@@ -53,6 +53,8 @@ static void *run(void *context)
 {
     struct node *node = context;
     broker_run(node->broker);
+    pthread_mutex_lock(&node->stopping);
+    pthread_mutex_unlock(&node->stopping);
     broker_free(node->broker);
     return NULL;
 }
@@ -82,7 +84,8 @@ void node_start(struct node *node, struct authoriser *authoriser, ...)
     const char *overrides[OVERRIDE_COUNT_MAX];
     size_t count = 0;
     *node = (struct node){.diag = {.level_min = DIAG_ERROR, .fd = STDERR_FILENO},
-                          .authoriser = authoriser};
+                          .authoriser = authoriser,
+                          .stopping = PTHREAD_MUTEX_INITIALIZER};
     (void)snprintf(node->directory, sizeof(node->directory), "/tmp/ottla-test-XXXXXX");
     assert_non_null(mkdtemp(node->directory));
     (void)snprintf(texts[0], sizeof(texts[0]), "log.dirs=%s", node->directory);
@@ -103,7 +106,9 @@ void node_start(struct node *node, struct authoriser *authoriser, ...)
 
 static void join_broker(struct node *node)
 {
+    pthread_mutex_lock(&node->stopping);
     broker_stop(node->broker);
+    pthread_mutex_unlock(&node->stopping);
     assert_int_equal(pthread_join(node->thread, NULL), 0);
 }
 

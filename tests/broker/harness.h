@@ -37,6 +37,7 @@ struct node {
     struct broker_settings *settings;
     struct broker *broker;
     pthread_t thread;
+    pthread_mutex_t stopping; /* broker_stop returns before the broker is freed */
     uint16_t port;
     struct authoriser *authoriser;
 };
