@@ -253,8 +253,12 @@ static inline const uint8_t *skip_alike(const uint8_t *p, const uint8_t *end, in
     if (left > count - 1 - *index) {
         left = count - 1 - *index;
     }
+    const size_t whole = (size_t)(end - p) / size; /* with the first one: at least 1 */
+    if (left > (int64_t)whole - 1) {
+        left = (int32_t)whole - 1;
+    }
     const int32_t left_before = left;
-    for (; left > 0 && (size_t)(end - p) >= 2 * size; left--) {
+    for (; left > 0; left--) {
         const uint8_t *next = p + size;
         head += step;
         if ((load64(next) & head_mask) != head ||
