@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "storage/leader_epochs.h"
 #include "storage/log_manager_private.h"
 #include "storage/meta_properties.h"
 
@@ -266,6 +267,23 @@ static void renew_boot_id(struct log_manager *manager, struct log_directory *dir
 
 /* --- what lies there --- */
 
+/* Of a partition that another broker wrote: what it knows must be below what is told to clients
+ * before the log is opened. In our own directories the start counter sees to that (design §2). */
+static int32_t read_foreign_epoch(struct log_manager *manager, const struct log_directory *dir,
+                                  const char *partition_path)
+{
+    char path[LOG_DIRECTORY_PATH_ROOM];
+    struct leader_epochs epochs = {0};
+    int32_t latest = -1;
+    if (dir->boot_id.text[0] == '\0' &&
+        log_directory_path(path, partition_path, "leader-epoch-checkpoint") &&
+        leader_epochs_read(&epochs, manager->env.vfs, path) == E_OK) {
+        latest = leader_epochs_latest(&epochs);
+    }
+    leader_epochs_done(&epochs);
+    return latest;
+}
+
 static enum error add_found(struct log_manager *manager, uint32_t index,
                             struct topic_partition topic_partition,
                             struct start_failure *ret_failure)
@@ -288,6 +306,7 @@ static enum error add_found(struct log_manager *manager, uint32_t index,
     }
     if (log_directory_partition_path(path, dir->path, topic_partition)) {
         managed->entry.topic_id = log_directory_read_topic_id(manager->env.vfs, path);
+        managed->entry.latest_epoch_hint = read_foreign_epoch(manager, dir, path);
     }
     managed->has_directory = true;
     managed->entry.hints.was_clean = dir->was_clean;
