@@ -377,7 +377,9 @@ static enum error open_listeners(struct broker *broker, const struct broker_opti
             (void)snprintf(failure->text, sizeof(failure->text),
                            "cannot listen on %s://%s:%u: %s; choose another address in listeners, "
                            "or end the process that has it",
-                           address.listener_name, address.host, address.port, error_text(error));
+                           address.listener_name, address.host, address.port,
+                           error == E_LOCAL_NOT_FOUND ? "this machine has no such host or address"
+                                                      : error_text(error));
             failure->error = error;
             return error;
         }

@@ -176,7 +176,8 @@ static enum error plan_cluster_id(struct start *start)
     if (error == E_OK && !slice_equal(stored, controller->cluster_id)) {
         start->text = arena_printf(&start->arena,
                                    "the metadata store belongs to cluster %.*s, meta.properties "
-                                   "says %.*s: one of them is of another broker",
+                                   "says %.*s: put ottla.mdb and meta.properties of the same "
+                                   "broker together",
                                    SLICE_ARGS(stored), SLICE_ARGS(controller->cluster_id));
         return E_INCONSISTENT_CLUSTER_ID;
     }

@@ -126,8 +126,10 @@ static struct broker_settings *load_settings(const struct arguments *arguments, 
         const enum error error =
             vfs_read_file(vfs_system(), arguments->file, CONFIG_FILE_SIZE_MAX, &arena, &bytes);
         if (error != E_OK) {
-            diag_error(diag, "cannot read the settings file %s: %s", arguments->file,
-                       error_text(error));
+            diag_error(diag,
+                       "cannot read the settings file %s: %s; name a file that can be read, "
+                       "or none",
+                       arguments->file, error_text(error));
             arena_done(&arena);
             return NULL;
         }
@@ -145,8 +147,6 @@ static struct broker_settings *load_settings(const struct arguments *arguments, 
     print_diagnoses(diag, &diagnoses);
     if (error == E_LOCAL_NO_MEMORY) {
         diag_error(diag, "no memory to read the settings");
-    } else if (error != E_OK) {
-        diag_error(diag, "not started: mend the settings above, or leave them out");
     }
     arena_done(&arena);
     return settings;

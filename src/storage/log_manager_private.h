@@ -66,8 +66,9 @@ struct managed_entry {
 
 struct log_directory {
     char *path;
-    struct file *lock; /* NULL: offline since the start */
-    enum error error;  /* E_OK: online */
+    struct file *lock;         /* NULL: offline since the start */
+    enum error error;          /* E_OK: online */
+    const char *offline_doing; /* at the start: what failed then */
     struct job_lane lane;
     struct boot_id boot_id; /* what .ottla_boot says */
     bool machine_restarted;

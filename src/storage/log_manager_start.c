@@ -44,13 +44,23 @@ static enum error refuse(struct start_failure *failure, enum error error, const 
     return error;
 }
 
+static const char *offline_reason(enum error error)
+{
+    return error == E_LOCAL_EXISTS ? "there is something that is not a directory"
+                                   : error_text(error);
+}
+
 static void put_offline(struct log_manager *manager, struct log_directory *dir, enum error error,
                         const char *doing)
 {
     dir->error = error;
     dir->lock = file_unref(dir->lock);
-    diag_error(manager->diag, "log directory %s is offline: %s: %s; other directories are served",
-               dir->path, doing, error_text(error));
+    dir->offline_doing = doing;
+    if (manager->directory_count > 1) { /* else check_online says it */
+        diag_error(manager->diag,
+                   "log directory %s is offline: %s: %s; other directories are served", dir->path,
+                   doing, offline_reason(error));
+    }
 }
 
 /* --- locks --- */
@@ -428,8 +438,8 @@ static enum error check_online(const struct log_manager *manager, struct start_f
     }
     const struct log_directory *dir = &manager->directories[0];
     return refuse(ret_failure, dir->error,
-                  "no log directory can be used (%s: %s): check log.dirs, its owner and the disk",
-                  dir->path, error_text(dir->error));
+                  "log directory %s cannot be used: %s: %s; check log.dirs, its owner and the disk",
+                  dir->path, dir->offline_doing, offline_reason(dir->error));
 }
 
 enum error log_manager_start_directories(struct log_manager *manager,

@@ -437,6 +437,32 @@ static int open_env(struct embedded_store *store, const char *path)
     return mdb_txn_commit(txn);
 }
 
+/*
+ * Pages behind the end of the file would be read as SIGBUS. LMDB leaves free ones unwritten, so
+ * they may be missing rightly; as zeros they do no harm there, and elsewhere LMDB finds them
+ * damaged.
+ */
+static enum error fill_to_size(struct opening *opening)
+{
+    struct vfs *vfs = opening->options->vfs;
+    struct file_status status;
+    MDB_envinfo info;
+    MDB_stat tree;
+    int result = mdb_env_info(opening->store->env, &info);
+    if (result == MDB_SUCCESS) {
+        result = mdb_env_stat(opening->store->env, &tree);
+    }
+    enum error error = error_from_lmdb(result);
+    if (error == E_OK) {
+        error = vfs->path_status(vfs, opening->path, &status);
+    }
+    if (error != E_OK) {
+        return error;
+    }
+    const int64_t size = (int64_t)(info.me_last_pgno + 1) * tree.ms_psize;
+    return status.size < size ? vfs->truncate(opening->store->lock, size) : E_OK;
+}
+
 /* Reads the store's id, or gives it one; ends the session of the process before. */
 static void begin_session(struct embedded_txn *txn, void *context)
 {
@@ -494,15 +520,20 @@ static enum error open_store(struct opening *opening)
         return error;
     }
     error = error_from_lmdb(open_env(store, opening->path));
+    if (error == E_OK) {
+        error = fill_to_size(opening);
+    }
     if (error != E_OK) {
-        return open_failed(opening, error, "not a metadata store, or damaged");
+        return open_failed(opening, error,
+                           "not a metadata store, or damaged; restore it from a backup");
     }
     error = in_txn(store, true, begin_session, opening);
     if (error == E_LOCAL_NOT_FOUND) {
         return say_lost(opening);
     }
     if (error != E_OK) {
-        return open_failed(opening, error, "cannot begin");
+        return open_failed(opening, error,
+                           "cannot begin; if it is damaged, restore it from a backup");
     }
     if (!uuid_is_zero(&opening->marker_id) && !uuid_equal(&opening->marker_id, &opening->id)) {
         say(opening,
