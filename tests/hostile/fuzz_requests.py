@@ -14,7 +14,7 @@ import tempfile
 import time
 
 import wire
-from server import Server
+from server import Server, end_left_overs
 
 SECONDS = 8
 GROWTH_MAX_MIB = 64
@@ -169,4 +169,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        end_left_overs()

@@ -11,6 +11,8 @@ import threading
 
 SERVING = re.compile(r"serving: .*?PLAINTEXT://[\w.]+:(\d+)")
 DEADLINE_S = 30
+TEST_MAX_S = 20
+started = []  # servers: what a failed test leaves is ended by end_left_overs
 
 
 class Server:
@@ -38,6 +40,7 @@ class Server:
         self.process = subprocess.Popen(
             self.command(), cwd=self.directory, text=True, errors="replace",
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(self.env or {})})
+        started.append(self)
         self.reader = threading.Thread(target=self._read_lines, daemon=True)
         self.reader.start()
         assert self.is_settled.wait(DEADLINE_S), "neither serves nor ends:\n" + self.text()
@@ -87,6 +90,17 @@ class Server:
         self.reader.join()
 
 
+def end_left_overs():
+    while started:
+        server = started.pop()
+        if server.is_running():
+            server.kill()
+
+
+def on_alarm(_number, _frame):
+    raise TimeoutError("the test takes too long")
+
+
 def run_tests(module):
     """Each function test_* of the module with a server directory of its own; exit status."""
     import tempfile
@@ -99,9 +113,13 @@ def run_tests(module):
             continue
         with tempfile.TemporaryDirectory(prefix="ottla-hostile-") as directory:
             try:
+                signal.signal(signal.SIGALRM, on_alarm)
+                signal.alarm(TEST_MAX_S)
                 test(pathlib.Path(directory))
                 print(f"ok   {name}", flush=True)
             except Exception:  # any failure is told, and the others run
                 failed += 1
                 print(f"FAIL {name}\n{traceback.format_exc()}", flush=True)
+            signal.alarm(0)
+            end_left_overs()
     return 1 if failed else 0

@@ -76,7 +76,7 @@ class Message:
     def _member(self, field, version, flexible, value):
         kind = field["type"]
         if kind.startswith("[]"):
-            item = {**field, "type": kind[2:]}
+            item = {**field, "type": kind[2:], "nullableVersions": None}
             if value is None:
                 return varint(0) if flexible else b"\xff\xff\xff\xff"
             count = varint(len(value) + 1) if flexible else struct.pack(">i", len(value))
@@ -93,7 +93,11 @@ class Message:
                 return varint(0) if data is None else varint(len(data) + 1) + data
             size = ">h" if kind == "string" else ">i"
             return struct.pack(size, -1) if data is None else struct.pack(size, len(data)) + data
-        return self._struct(field.get("fields") or self.structs[kind], version, flexible, value)
+        nullable = in_range(version, field.get("nullableVersions"))
+        if value is None:
+            return b"\xff"
+        return (b"\x01" if nullable else b"") + self._struct(
+            field.get("fields") or self.structs[kind], version, flexible, value)
 
     def random_value(self, version, rng, hints):
         return self._random_struct(self.fields, version, rng, hints)
