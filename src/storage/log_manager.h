@@ -121,6 +121,13 @@ void log_manager_load(struct log_manager *manager, struct log_load *load);
  * be added and loaded again at once.
  */
 void log_manager_delete(struct log_manager *manager, struct log_entry *entry);
+/* A deletion is on disk: the directory of one partition of this topic can no longer come back at a
+ * start. Home loop; perhaps within log_manager_delete. */
+void log_manager_on_deleted(struct log_manager *manager,
+                            void (*on_deleted)(void *context, const struct uuid *topic_id),
+                            void *context);
+/* Is the deletion of a partition of this topic under way? */
+bool log_manager_is_deleting(const struct log_manager *manager, const struct uuid *topic_id);
 /* DeleteRecords moved the log start: persist the checkpoint before files go (rule 54). */
 void log_manager_checkpoint_start_offsets(struct log_manager *manager);
 /* After log_truncate and log_restart_at: the checkpoints of recovery point and high watermark must

@@ -180,9 +180,29 @@ static void rename_run(struct task *task)
     }
 }
 
+void log_manager_on_deleted(struct log_manager *manager,
+                            void (*on_deleted)(void *context, const struct uuid *topic_id),
+                            void *context)
+{
+    manager->on_deleted = on_deleted;
+    manager->on_deleted_context = context;
+}
+
+bool log_manager_is_deleting(const struct log_manager *manager, const struct uuid *topic_id)
+{
+    LIST_FOREACH (node, &manager->renames) {
+        const struct rename_task *rename = container_of(node, struct rename_task, node);
+        if (uuid_equal(&rename->managed->entry.topic_id, topic_id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void finish_rename(struct rename_task *rename)
 {
     struct managed_entry *managed = rename->managed;
+    const struct uuid topic_id = managed->entry.topic_id;
     struct log_manager *manager = managed->manager;
     const uint32_t directory = managed->entry.directory;
     const enum error error = rename->error;
@@ -206,6 +226,8 @@ static void finish_rename(struct rename_task *rename)
     free(rename);
     if (manager_is_disk_failure(error)) {
         log_manager_fail_directory(manager, directory, error);
+    } else if (manager->on_deleted != NULL && manager->directories[directory].error == E_OK) {
+        manager->on_deleted(manager->on_deleted_context, &topic_id);
     }
 }
 

@@ -168,6 +168,8 @@ struct log_manager {
 
     void (*on_change)(void *context, uint32_t directory, enum error error);
     void *on_change_context;
+    void (*on_deleted)(void *context, const struct uuid *topic_id);
+    void *on_deleted_context;
 };
 
 static_assert(offsetof(struct managed_entry, entry) == 0, "log_manager_next counts on it");
