@@ -158,6 +158,7 @@ static enum error open_logs(struct broker *broker, const struct broker_options *
             setting(broker, SETTING_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
         .open_files_max = (uint32_t)(options->descriptor_count_max / 2),
         .ack_after_fsync = acks_after_fsync(broker),
+        .loops = &broker->loop_set,
     };
     const enum error error =
         log_manager_open(&broker->log_env, broker->diag, &log_options, &broker->logs, failure);
@@ -199,7 +200,7 @@ static enum error new_replicas(struct broker *broker)
 {
     const struct replica_manager_options options = {
         .logs = broker->logs,
-        .loop = broker->loop,
+        .loops = &broker->loop_set,
         .diag = broker->diag,
         .broker_id = broker->broker_id,
         .ack_after_fsync = acks_after_fsync(broker),
@@ -296,13 +297,21 @@ static enum error new_controller(struct broker *broker, const struct broker_opti
 
 static enum error new_fetch_sessions(struct broker *broker)
 {
+    const unsigned loop_count = broker->loop_set.count;
     const struct fetch_session_limits limits = {
         .session_count_max =
             (uint32_t)setting(broker, SETTING_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS),
-        .memory_max = FETCH_SESSION_MEMORY_MAX,
+        .memory_max = FETCH_SESSION_MEMORY_MAX / loop_count,
     };
-    broker->fetch_sessions = fetch_sessions_new(&limits, &broker->rng);
-    return broker->fetch_sessions == NULL ? E_LOCAL_NO_MEMORY : E_OK;
+    for (unsigned i = 0; i < loop_count; i++) {
+        struct broker_loop *here = &broker->loops[i];
+        rng_init(&here->rng, rng_next(&broker->rng));
+        here->fetch_sessions = fetch_sessions_new(&limits, &here->rng);
+        if (here->fetch_sessions == NULL) {
+            return E_LOCAL_NO_MEMORY;
+        }
+    }
+    return E_OK;
 }
 
 struct controller_start_wait {
@@ -355,37 +364,53 @@ static enum error new_server(struct broker *broker, const struct broker_options 
     return error == E_OK ? server_new(&limits, broker->diag, &broker->server) : error;
 }
 
+/* The first loop chooses the port where the setting says 0. */
+static enum error open_listener(struct broker_loop *here, size_t index,
+                                const struct listener_address *wanted,
+                                struct start_failure *failure)
+{
+    struct broker *broker = here->broker;
+    const struct listen_address address = {
+        .listener_name = wanted->name,
+        .host = wanted->host,
+        .port = here->loop == broker->loop ? wanted->port : broker->ports[index],
+    };
+    const enum error error =
+        server_listen(broker->server, here->loop, &address, broker->loop_set.count > 1,
+                      &here->handler, &here->listeners[index], &broker->ports[index]);
+    if (error != E_OK) {
+        (void)snprintf(failure->text, sizeof(failure->text),
+                       "cannot listen on %s://%s:%u: %s; choose another address in listeners, "
+                       "or end the process that has it",
+                       address.listener_name, address.host, address.port,
+                       error == E_LOCAL_NOT_FOUND ? "this machine has no such host or address"
+                                                  : error_text(error));
+        failure->error = error;
+    }
+    return error;
+}
+
 static enum error open_listeners(struct broker *broker, const struct broker_options *options,
                                  struct start_failure *failure)
 {
     const struct listeners *listeners = &options->settings->listeners;
-    broker->listeners = calloc(listeners->count, sizeof(struct listener *));
+    enum error error = E_OK;
     broker->ports = calloc(listeners->count, sizeof(uint16_t));
-    if (broker->listeners == NULL || broker->ports == NULL) {
+    if (broker->ports == NULL) {
         return fail(failure, E_LOCAL_NO_MEMORY, "no memory");
     }
-    for (size_t i = 0; i < listeners->count; i++) {
-        const struct listen_address address = {
-            .listener_name = listeners->items[i].name,
-            .host = listeners->items[i].host,
-            .port = listeners->items[i].port,
-        };
-        const enum error error =
-            server_listen(broker->server, broker->loop, &address, false, &broker->handler,
-                          &broker->listeners[i], &broker->ports[i]);
-        if (error != E_OK) {
-            (void)snprintf(failure->text, sizeof(failure->text),
-                           "cannot listen on %s://%s:%u: %s; choose another address in listeners, "
-                           "or end the process that has it",
-                           address.listener_name, address.host, address.port,
-                           error == E_LOCAL_NOT_FOUND ? "this machine has no such host or address"
-                                                      : error_text(error));
-            failure->error = error;
-            return error;
+    for (unsigned i = 0; i < broker->loop_set.count; i++) {
+        struct broker_loop *here = &broker->loops[i];
+        here->listeners = calloc(listeners->count, sizeof(struct listener *));
+        if (here->listeners == NULL) {
+            return fail(failure, E_LOCAL_NO_MEMORY, "no memory");
         }
-        broker->listener_count++;
+        for (size_t j = 0; error == E_OK && j < listeners->count; j++) {
+            error = open_listener(here, j, &listeners->items[j], failure);
+            here->listener_count += error == E_OK ? 1 : 0;
+        }
     }
-    return E_OK;
+    return error;
 }
 
 static void announce(const struct broker *broker)
@@ -411,11 +436,29 @@ static void announce(const struct broker *broker)
                   : "");
 }
 
+/* Several loops are served to tests only, until they have been proven. */
+static enum error new_loops(struct broker *broker, const struct broker_options *options,
+                            struct start_failure *failure)
+{
+    const int64_t wanted = setting(broker, SETTING_EVENT_LOOPS);
+    if (options->event_loop_count == 0 && wanted > 1) {
+        (void)snprintf(failure->text, sizeof(failure->text),
+                       "event.loops=%lld: more than one event loop is not served yet; leave the "
+                       "setting out, or set it to 1",
+                       (long long)wanted);
+        return fail(failure, E_INVALID_CONFIG, failure->text);
+    }
+    const enum error error = broker_loops_new(
+        broker, options->clock, options->event_loop_count == 0 ? 1 : options->event_loop_count);
+    dispatch_init(broker);
+    return error == E_OK ? E_OK : fail(failure, error, "no memory or threads for the event loop");
+}
+
 static enum error start(struct broker *broker, const struct broker_options *options,
                         struct start_failure *failure)
 {
     bool is_read_only = false;
-    enum error error = loop_new(options->clock, 0, &broker->loop);
+    enum error error = new_loops(broker, options, failure);
     if (error == E_OK) {
         error = worker_pool_new(WORKER_COUNT, &broker->workers);
     }
@@ -457,7 +500,6 @@ enum error broker_new(const struct broker_options *options, struct broker **ret_
     broker->diag = options->diag;
     broker->authoriser = options->authoriser != NULL ? options->authoriser : authoriser_allow_all();
     rng_init(&broker->rng, options->seed);
-    dispatch_init(broker);
     const enum error error = start(broker, options, failure);
     if (error != E_OK) {
         broker_free(broker);
@@ -475,7 +517,7 @@ enum error broker_new(const struct broker_options *options, struct broker **ret_
 
 void broker_run(struct broker *broker)
 {
-    loop_run(broker->loop);
+    broker_loops_run(broker);
 }
 
 void broker_stop(struct broker *broker)
@@ -487,15 +529,40 @@ void broker_stop(struct broker *broker)
 
 static void stop_serving(struct broker *broker)
 {
-    for (size_t i = 0; i < broker->listener_count; i++) {
-        listener_close(broker->listeners[i]);
+    if (broker->loop != NULL) {
+        broker_loops_turn(broker, 0); /* the loops are this thread's now */
     }
-    if (broker->server != NULL) {
-        server_close_connections(broker->server, broker->loop);
+    for (unsigned i = 0; i < broker->loop_set.count; i++) {
+        struct broker_loop *here = &broker->loops[i];
+        for (size_t j = 0; j < here->listener_count; j++) {
+            listener_close(here->listeners[j]);
+        }
+        if (broker->server != NULL) {
+            server_close_connections(broker->server, here->loop);
+        }
+    }
+    if (broker->loop_set.count > 1) {
+        broker_loops_turn(broker, 0); /* what is on its way between them arrives */
     }
     /* What is under way at the controller and on the workers comes to its end. */
     while (broker->controller != NULL && !controller_is_idle(broker->controller)) {
-        loop_turn(broker->loop, START_WAIT_MS);
+        broker_loops_turn(broker, START_WAIT_MS);
+    }
+}
+
+static void free_fetch_sessions(struct broker *broker)
+{
+    for (unsigned i = 0; i < broker->loop_set.count; i++) {
+        fetch_sessions_free(broker->loops[i].fetch_sessions);
+    }
+}
+
+/* Appends that waited are answered by the partitions' end: the answers go to their loops. */
+static void free_replicas(struct broker *broker)
+{
+    replica_manager_free(broker->replicas);
+    if (broker->loop_set.count > 1) {
+        broker_loops_turn(broker, 0);
     }
 }
 
@@ -511,8 +578,8 @@ void broker_free(struct broker *broker)
     if (broker->logs != NULL) {
         log_manager_close_clean(broker->logs);
     }
-    fetch_sessions_free(broker->fetch_sessions);
-    replica_manager_free(broker->replicas);
+    free_fetch_sessions(broker);
+    free_replicas(broker);
     server_free(broker->server);
     producer_ids_done(&broker->producer_ids);
     controller_free(broker->controller);
@@ -524,17 +591,13 @@ void broker_free(struct broker *broker)
     if (broker->workers != NULL) {
         worker_pool_free(broker->workers);
     }
-    if (broker->loop != NULL) {
-        loop_free(broker->loop);
-    }
-    inflate_scratch_done(&broker->scratch);
-    free(broker->listeners);
+    broker_loops_free(broker);
     free(broker->ports);
     free(broker);
 }
 
 uint16_t broker_port(const struct broker *broker, size_t index)
 {
-    check(index < broker->listener_count);
+    check(index < broker->loops[0].listener_count);
     return broker->ports[index];
 }

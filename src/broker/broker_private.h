@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "broker/broker.h"
+#include "broker/broker_loops.h"
 #include "broker/fetch_session.h"
 #include "broker/producer_ids.h"
 #include "controller/controller.h"
@@ -19,7 +20,9 @@
 struct broker {
     const struct broker_settings *settings;
     struct diag *diag;
-    struct loop *loop;
+    struct loop *loop; /* home, the first of them */
+    struct broker_loop *loops;
+    struct loop_set loop_set;
     struct worker_pool *workers;
     struct log_env log_env;
     struct log_manager *logs;
@@ -30,14 +33,9 @@ struct broker {
     struct controller_channel *channel;
     struct replica_manager *replicas;
     struct server *server;
-    struct server_handler handler;
-    struct listener **listeners;
-    uint16_t *ports;
-    size_t listener_count;
+    uint16_t *ports; /* as many as the settings have listeners */
     struct authoriser *authoriser;
     struct producer_ids producer_ids;
-    struct fetch_sessions *fetch_sessions;
-    struct inflate_scratch scratch;
     struct rng rng;
     int32_t broker_id;
     size_t start_topic_count;

@@ -18,10 +18,55 @@ bool call_allows(struct call *call, enum acl_operation operation, enum acl_resou
     return authorise(call->broker->authoriser, &call->principal, operation, type, name);
 }
 
-static void end(struct call *call)
+/* --- at home and back --- */
+
+static void end_here(struct call *call)
+{
+    switch (call->end) {
+    case CALL_RESPOND:
+        request_respond(call->req);
+        return;
+    case CALL_RESPOND_NOTHING:
+        request_respond_nothing(call->req);
+        return;
+    case CALL_CLOSE:
+        request_close(call->req, call->close_reason);
+        return;
+    }
+}
+
+static void on_back(struct message *message)
+{
+    end_here(container_of(message, struct call, message));
+}
+
+static void on_arrived(struct message *message)
+{
+    struct call *call = container_of(message, struct call, message);
+    call->run(call);
+}
+
+void call_run_at_home(struct call *call, void (*run)(struct call *call))
+{
+    call->is_away = true;
+    call->run = run;
+    call->message.on_receive = on_arrived;
+    loop_post(call->broker->loop, &call->message);
+}
+
+static void end(struct call *call, enum call_end how)
 {
     call->image = image_unref(call->image);
+    call->end = how;
+    if (call->is_away) {
+        call->message.on_receive = on_back;
+        loop_post(call->here->loop, &call->message);
+    } else {
+        end_here(call);
+    }
 }
+
+/* --- the end --- */
 
 void call_respond(struct call *call, const void *response)
 {
@@ -34,20 +79,18 @@ void call_respond(struct call *call, const void *response)
         call_no_memory(call);
         return;
     }
-    end(call);
-    request_respond(req);
+    end(call, CALL_RESPOND);
 }
 
 void call_respond_nothing(struct call *call)
 {
-    end(call);
-    request_respond_nothing(call->req);
+    end(call, CALL_RESPOND_NOTHING);
 }
 
 void call_close(struct call *call, const char *reason)
 {
-    end(call);
-    request_close(call->req, reason);
+    call->close_reason = reason;
+    end(call, CALL_CLOSE);
 }
 
 void call_no_memory(struct call *call)

@@ -6,9 +6,15 @@
 #include "broker/api/api_handlers.h"
 #include "protocol/header.h"
 
-static struct broker *broker_of(struct server_handler *handler)
+static struct broker_loop *loop_of(struct server_handler *handler)
 {
-    return container_of(handler, struct broker, handler);
+    return container_of(handler, struct broker_loop, handler);
+}
+
+/* What handles its partitions wherever they are owned, and needs nothing else of home. */
+static bool runs_on_any_loop(int16_t api_key)
+{
+    return api_key == API_PRODUCE || api_key == API_FETCH || api_key == API_API_VERSIONS;
 }
 
 static bool on_open(struct server_handler *handler, struct connection *conn)
@@ -65,7 +71,8 @@ static void on_request(struct server_handler *handler, struct request *req)
         refuse(req, "no memory for a request");
         return;
     }
-    call->broker = broker_of(handler);
+    call->here = loop_of(handler);
+    call->broker = call->here->broker;
     call->req = req;
     call->api = header.api;
     call->principal = PRINCIPAL_ANONYMOUS(slice_from_string(connection_peer_host(req->conn)));
@@ -86,15 +93,21 @@ static void on_request(struct server_handler *handler, struct request *req)
         return;
     }
     call->body = body;
-    run(call);
+    if (call->here->loop == call->broker->loop || runs_on_any_loop(header.api_key)) {
+        run(call);
+    } else {
+        call_run_at_home(call, run);
+    }
 }
 
 void dispatch_init(struct broker *broker)
 {
-    broker->handler = (struct server_handler){
-        .on_open = on_open,
-        .is_pipelinable = is_pipelinable,
-        .on_request = on_request,
-        .on_close = on_close,
-    };
+    for (unsigned i = 0; i < broker->loop_set.count; i++) {
+        broker->loops[i].handler = (struct server_handler){
+            .on_open = on_open,
+            .is_pipelinable = is_pipelinable,
+            .on_request = on_request,
+            .on_close = on_close,
+        };
+    }
 }

@@ -9,5 +9,5 @@
 
 #include "broker/broker_private.h"
 
-/* Fills broker->handler, which net calls. */
+/* Fills the handlers of broker->loops, which net calls. */
 void dispatch_init(struct broker *broker);

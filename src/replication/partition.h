@@ -17,14 +17,25 @@
  *     promise the disk): for the only replica, the end or the flushed end of its own log.
  *  P4 leader_epoch >= every epoch in the log; it rises at load if the log knows a higher one.
  *
- * Thread: the owner loop.
+ * A partition is owned by one loop, for ever. Its log is opened by the log manager at home, so
+ * that with several loops LOADING means: asked for at home; what home says (loaded, offline, cold,
+ * deleted) is put into effect in the order in which home says it.
+ *
+ * Others may find a partition (replica_manager.h), look at its atomic members, read its log within
+ * the callback in which they took the pointer, keep a reference, and watch it: watchers belong to
+ * the loop that watches, and the owner sends that loop a message when there is something to see.
+ *
+ * Thread: the owner loop, unless said otherwise.
  */
+
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "replication/delayed_operation.h"
 #include "storage/log_manager.h"
 
 struct replica_manager;
+struct replica_owner;
 
 enum partition_state {
     PARTITION_COLD,
@@ -33,35 +44,66 @@ enum partition_state {
     PARTITION_OFFLINE,
 };
 
+/* The watchers of one other loop. */
+struct partition_remote {
+    struct list watchers;   /* that loop's */
+    atomic_bool is_watched; /* set by that loop before it looks, cleared when nobody watches */
+    atomic_bool is_told;    /* message is under way; it holds a reference */
+    struct message message;
+    struct partition *part;
+};
+
 struct partition {
-    uint32_t ref_count; /* operations hold one while they keep a pointer across turns */
+    atomic_uint ref_count; /* operations hold one while they keep a pointer across turns */
+    /* Immutable. */
     struct replica_manager *manager;
-    struct log_entry *entry;
-    struct log *log;
+    struct replica_owner *owner;
+    uint32_t directory;
+    int32_t index; /* partition number */
+
+    /* Written by the owner, read by anyone. */
+    _Atomic(struct log *) log;    /* of use within one callback */
+    _Atomic int32_t leader_epoch; /* the live one */
+    _Atomic enum partition_state state;
+    _Atomic enum error offline_error;
+    _Atomic int64_t visible_bytes; /* of those appended since start, when the high watermark moved
+                                      last; fetches measure min.bytes with it */
+
+    /* Home's. */
+    struct log_entry *entry; /* NULL: deleted */
     const struct hosted_topic *topic;
-    int32_t index;        /* partition number */
-    int32_t leader_epoch; /* the live one */
+
+    /* The owner's. */
     int32_t
         min_in_sync_replicas; /* effective: min(min.insync.replicas, replication factor), KIP-966 */
     int32_t in_sync_count;
-    enum partition_state state;
-    enum error offline_error;
     bool waits_for_flush; /* an ack promises the disk: ack.durability=fsync or flush.messages=1 */
     bool is_deleted;
     struct list load_waiters;    /* struct load_waiter */
     struct list produce_waiters; /* struct partition_append, by rising required_offset */
-    struct list watchers;        /* struct partition_watcher */
+    struct list watchers;        /* struct partition_watcher, of the owner loop */
     int64_t appended_bytes;      /* since start */
-    int64_t visible_bytes; /* of them, when the high watermark moved last; fetches measure min.bytes
-                              with it */
+
+    /* Under way to home when its flag is set, with a reference. */
+    struct message ask;
+    struct message failure;
+    atomic_bool is_asking;
+    atomic_bool is_failing;
+    enum error ask_error;
+    enum error failure_error;
+
+    struct partition_remote remotes[]; /* by loop; none when there is one loop */
 };
 
+/* Any thread, while it is certain to be there: found in this callback, or referenced. */
 static inline struct partition *partition_ref(struct partition *part)
 {
-    part->ref_count++;
+    (void)atomic_fetch_add_explicit(&part->ref_count, 1, memory_order_relaxed);
     return part;
 }
-/* Frees a deleted partition with the last reference. Returns NULL. */
+/* Any thread. */
+struct loop *partition_loop(const struct partition *part);
+/* Any thread. Frees a deleted partition with the last reference. NULL is fine. Returns NULL. */
 struct partition *partition_unref(struct partition *part);
 
 /* --- loading on first use --- */
@@ -75,17 +117,32 @@ struct load_barrier {
 struct load_waiter {
     struct list node;
     struct load_barrier *barrier;
+    struct loop *loop;      /* that waits; NULL: the owner */
+    struct partition *part; /* a reference, when another loop waits */
+    struct message message;
 };
 
+/* Any thread. */
 static inline bool partition_is_settled(const struct partition *part)
 {
-    return part->state == PARTITION_ONLINE || part->state == PARTITION_OFFLINE;
+    const enum partition_state state = part->state;
+    return state == PARTITION_ONLINE || state == PARTITION_OFFLINE;
 }
 
-/* Starts loading if need be and makes the barrier wait for it. Only when !partition_is_settled. The
- * waiter's storage lives until on_ready. Does not wait (and leaves it offline) without memory. */
+/* Starts loading if need be and makes the barrier of the calling loop wait for it. Only when
+ * !partition_is_settled. The waiter's storage lives until on_ready. Does not wait (and leaves it
+ * offline) without memory. Any loop. */
 void partition_await_load(struct partition *part, struct load_waiter *waiter,
                           struct load_barrier *barrier);
+
+/* --- on the owner --- */
+
+/*
+ * Runs a short function on the owner and waits for it: for requests of administrators that need
+ * what only the owner may touch, and come so rarely that home may wait for a turn of another loop.
+ * Nothing in run may wait for home. Thread: home, or the owner.
+ */
+void partition_run_on_owner(struct partition *part, void (*run)(void *context), void *context);
 
 /* --- append as leader --- */
 
@@ -112,7 +169,10 @@ void partition_append_time_out(struct partition_append *op);
 
 /* --- watching --- */
 
-/* Who reads a partition and wants to know when it may look different: its high watermark or last
+/* Any loop: a watcher is told, and unwatched, on the loop that watches. It may be told once without
+ * a change.
+ *
+ * Who reads a partition and wants to know when it may look different: its high watermark or last
  * stable offset moved, it went offline or was deleted, its leader epoch or log start rose. */
 struct partition_watcher {
     struct list node; /* list_init'ed by the owner */
@@ -123,12 +183,13 @@ struct partition_watcher {
 void partition_watch(struct partition *part, struct partition_watcher *watcher);
 /* Fine when it does not watch. */
 void partition_unwatch(struct partition_watcher *watcher);
-/* Tells the watchers. For changes that the partition does not see itself: DeleteRecords. */
+/* Tells the watchers of all loops. For changes that the partition does not see itself:
+ * DeleteRecords. Thread: the owner. */
 void partition_tell_watchers(struct partition *part);
 
 /* --- leader's view --- */
 
-/* E_OK, or why not: E_KAFKA_STORAGE_ERROR. For requests that carry current_leader_epoch (KIP-320):
- * E_FENCED_LEADER_EPOCH, E_UNKNOWN_LEADER_EPOCH. current_leader_epoch -1: not given. */
+/* Any thread. E_OK, or why not: E_KAFKA_STORAGE_ERROR. For requests that carry current_leader_epoch
+ * (KIP-320): E_FENCED_LEADER_EPOCH, E_UNKNOWN_LEADER_EPOCH. current_leader_epoch -1: not given. */
 NODISCARD enum error partition_check_leader(const struct partition *part,
                                             int32_t current_leader_epoch);

@@ -5,7 +5,12 @@
  * All partitions that this broker hosts, found by topic name or id. Follows the cluster image: new
  * topics and partitions appear here, deleted ones go.
  *
- * Thread: the home loop.
+ * Any loop may find a topic and its partitions. What was found is there until the callback returns;
+ * beyond that a partition needs a reference, and a topic must be found again: what is taken away is
+ * freed only after a round of the loops (io/loop_set.h).
+ *
+ * Locks: one, around the two tables, when there are several loops; a leaf, nothing happens under
+ * it. Thread: the home loop, unless said otherwise.
  */
 
 #include "base/hash.h"
@@ -13,20 +18,27 @@
 #include "metadata/image.h"
 #include "replication/partition.h"
 
+/* Replaced by a longer one when the topic grows. */
+struct hosted_partitions {
+    struct loop_round round; /* after which it is freed */
+    uint32_t count;
+    struct partition *items[]; /* NULL where another broker hosts it */
+};
+
 struct hosted_topic {
-    struct hash_node by_name;
+    struct hash_node by_name; /* the manager's, as the next one */
     struct hash_node by_id;
-    struct slice name;
+    struct slice name; /* immutable, as the next two */
     struct uuid id;
     bool is_internal;
-    uint32_t partition_count;
-    struct partition **partitions; /* NULL where another broker hosts it */
-    struct log_config log_config;
+    _Atomic(struct hosted_partitions *) partitions; /* never NULL; changed by home */
+    struct log_config log_config;                   /* home's */
+    struct loop_round round;                        /* after which it is freed */
 };
 
 struct replica_manager_options {
     struct log_manager *logs;
-    struct loop *loop;
+    const struct loop_set *loops; /* borrowed, also the log manager's; the first one is home */
     struct diag *diag;
     int32_t broker_id;
     bool ack_after_fsync;
@@ -48,9 +60,11 @@ void replica_manager_free(struct replica_manager *manager);
 void replica_manager_apply(struct replica_manager *manager, const struct image *image,
                            const struct image_topic *before, const struct image_topic *after);
 
+/* Any loop, as the next three. */
 struct hosted_topic *replica_manager_find_topic(struct replica_manager *manager, struct slice name);
 struct hosted_topic *replica_manager_find_topic_by_id(struct replica_manager *manager,
                                                       const struct uuid *id);
+uint32_t replica_manager_partition_count(const struct hosted_topic *topic);
 /* NULL: no such partition here. */
 struct partition *replica_manager_partition(const struct hosted_topic *topic, int32_t index);
 

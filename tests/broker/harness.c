@@ -62,6 +62,7 @@ static void *run(void *context)
 static void run_broker(struct node *node)
 {
     struct start_failure failure = {.error = E_OK};
+    const char *loop_count = getenv("TEST_EVENT_LOOPS");
     const struct broker_options options = {
         .settings = node->settings,
         .diag = &node->diag,
@@ -70,6 +71,7 @@ static void run_broker(struct node *node)
         .seed = 42,
         .descriptor_count_max = 1024,
         .authoriser = node->authoriser,
+        .event_loop_count = loop_count == NULL ? 0 : (unsigned)strtoul(loop_count, NULL, 10),
     };
     if (broker_new(&options, &node->broker, &failure) != E_OK) {
         fail_msg("%s", failure.text);

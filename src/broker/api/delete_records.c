@@ -16,34 +16,62 @@ struct delete_records_call {
     struct delete_records_response *response;
 };
 
+/* One partition; the owner of its log does it. */
+struct deletion {
+    struct partition *part;
+    int64_t offset;
+    enum error error;
+    int64_t low_watermark;
+};
+
+static enum error raise_start(struct deletion *deletion)
+{
+    struct partition *part = deletion->part;
+    struct log_offsets offsets;
+    const enum error leader_error = partition_check_leader(part, -1);
+    if (leader_error != E_OK) {
+        return leader_error;
+    }
+    if (!log_get_config(part->log)->is_deleted) {
+        return E_POLICY_VIOLATION; /* cleanup.policy has no "delete" */
+    }
+    log_get_offsets(part->log, &offsets);
+    const enum error error =
+        log_raise_start(part->log, deletion->offset == TO_HIGH_WATERMARK ? offsets.high_watermark
+                                                                         : deletion->offset);
+    if (error != E_OK) {
+        return error;
+    }
+    log_get_offsets(part->log, &offsets);
+    deletion->low_watermark = offsets.log_start; /* of all replicas: there is one */
+    partition_tell_watchers(part);
+    return E_OK;
+}
+
+static void run_on_owner(void *context)
+{
+    struct deletion *deletion = context;
+    deletion->error = raise_start(deletion);
+}
+
 static enum error delete_records(const struct asked_partition *item, int64_t offset,
                                  int64_t *ret_low_watermark)
 {
     if (item->error != E_OK) {
         return item->error;
     }
-    struct partition *part = item->part;
-    const enum error leader_error = partition_check_leader(part, -1);
-    if (leader_error != E_OK) {
-        return leader_error;
+    if (item->part->topic == NULL) {
+        return E_UNKNOWN_TOPIC_OR_PARTITION; /* deleted while its log was loading */
     }
-    if (part->topic->is_internal) {
+    if (partition_check_leader(item->part, -1) == E_OK && item->part->topic->is_internal) {
         return E_INVALID_TOPIC_EXCEPTION;
     }
-    if (!log_get_config(part->log)->is_deleted) {
-        return E_POLICY_VIOLATION; /* cleanup.policy has no "delete" */
+    struct deletion deletion = {.part = item->part, .offset = offset};
+    partition_run_on_owner(item->part, run_on_owner, &deletion);
+    if (deletion.error == E_OK) {
+        *ret_low_watermark = deletion.low_watermark;
     }
-    struct log_offsets offsets;
-    log_get_offsets(part->log, &offsets);
-    const enum error error =
-        log_raise_start(part->log, offset == TO_HIGH_WATERMARK ? offsets.high_watermark : offset);
-    if (error != E_OK) {
-        return error;
-    }
-    log_get_offsets(part->log, &offsets);
-    *ret_low_watermark = offsets.log_start; /* of all replicas: there is one */
-    partition_tell_watchers(part);
-    return E_OK;
+    return deletion.error;
 }
 
 static void on_ready(struct asked_partitions *asked)

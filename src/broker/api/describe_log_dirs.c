@@ -29,8 +29,9 @@ static bool fill_topics(struct log_dirs_call *dirs, uint32_t directory,
     result->topics.items = topics;
     for (uint32_t i = 0; i < asked->count; i++) {
         const struct partition *part = asked->items[i].part;
-        if (part == NULL || part->log == NULL || part->entry->directory != directory) {
-            continue;
+        struct log *log = part == NULL || part->entry == NULL ? NULL : part->log;
+        if (log == NULL || part->directory != directory) {
+            continue; /* not here, deleted meanwhile, offline, or in another one */
         }
         if (part->topic != previous) {
             previous = part->topic;
@@ -39,7 +40,7 @@ static bool fill_topics(struct log_dirs_call *dirs, uint32_t directory,
             result->topics.count++;
         }
         next->partition_index = part->index;
-        next->partition_size = log_size(part->log);
+        next->partition_size = log_size(log);
         next++;
         topics[result->topics.count - 1].partitions.count++;
     }
@@ -94,8 +95,9 @@ static void on_ready(struct asked_partitions *asked)
 
 static void add_topic(struct asked_partitions *asked, const struct hosted_topic *topic)
 {
-    for (uint32_t i = 0; i < topic->partition_count; i++) {
-        (void)asked_partitions_add_found(asked, topic->partitions[i], E_OK);
+    const uint32_t count = replica_manager_partition_count(topic);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)asked_partitions_add_found(asked, replica_manager_partition(topic, (int32_t)i), E_OK);
     }
 }
 
@@ -107,7 +109,7 @@ static bool add_all(struct log_dirs_call *dirs, struct call *call)
          topic = image_next_topic(image, topic)) {
         const struct hosted_topic *hosted =
             replica_manager_find_topic(call->broker->replicas, topic->name);
-        count += hosted == NULL ? 0 : hosted->partition_count;
+        count += hosted == NULL ? 0 : replica_manager_partition_count(hosted);
     }
     if (!asked_partitions_init(&dirs->asked, call, count, on_ready)) {
         return false;

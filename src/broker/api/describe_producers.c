@@ -12,13 +12,33 @@ struct producers_call {
     struct describe_producers_response *response;
 };
 
+/* The producers of a log are its owner's. The arena is lent to it. */
+struct listing {
+    struct partition *part;
+    struct arena *arena;
+    struct producer_info *infos;
+    size_t count;
+    enum error error;
+};
+
+static void run_on_owner(void *context)
+{
+    struct listing *listing = context;
+    if (listing->part->log != NULL) { /* else it went offline just now: nothing is known */
+        listing->error =
+            log_producers(listing->part->log, listing->arena, &listing->infos, &listing->count);
+    }
+}
+
 /* false: no memory. */
 static bool fill_producers(struct arena *arena, struct partition *part,
                            struct describe_producers_response_partition_response *answer)
 {
-    struct producer_info *infos;
-    size_t count;
-    if (log_producers(part->log, arena, &infos, &count) != E_OK) {
+    struct listing listing = {.part = part, .arena = arena};
+    partition_run_on_owner(part, run_on_owner, &listing);
+    const struct producer_info *infos = listing.infos;
+    const size_t count = listing.count;
+    if (listing.error != E_OK) {
         return false;
     }
     struct describe_producers_response_producer_state *states =

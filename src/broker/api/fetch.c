@@ -131,9 +131,10 @@ static enum error read_log(struct fetch_call *fetch, struct fetch_partition *ask
         .at_least_one_batch = fetch->size == 0,
         .limit = fetch->limit,
     };
-    error = log_read(asked->part->log, &item->read);
+    struct log *log = asked->part->log; /* there until this callback returns */
+    error = log == NULL ? E_KAFKA_STORAGE_ERROR : log_read(log, &item->read);
     if (error == E_OK) {
-        log_get_offsets(asked->part->log, &item->offsets);
+        log_get_offsets(log, &item->offsets);
     }
     return error;
 }
@@ -202,13 +203,13 @@ static bool fill_aborted(struct fetch_call *fetch, const struct fetch_partition 
     struct aborted_transaction *aborted;
     size_t count;
     data->aborted_transactions.items = NULL;
-    if (fetch->limit != READ_TO_LAST_STABLE) {
+    struct log *log = asked->part->log;
+    if (fetch->limit != READ_TO_LAST_STABLE || log == NULL) {
         return true;
     }
     /* The range is a little larger than what is sent: superfluous entries do no harm. */
-    if (log_aborted_transactions(asked->part->log, asked->fetch_offset,
-                                 asked->item->offsets.last_stable, call_arena(fetch->call),
-                                 &aborted, &count) != E_OK) {
+    if (log_aborted_transactions(log, asked->fetch_offset, asked->item->offsets.last_stable,
+                                 call_arena(fetch->call), &aborted, &count) != E_OK) {
         return false;
     }
     struct fetch_response_aborted_transaction *items =
@@ -403,16 +404,18 @@ static void on_change(struct fetch_plan *plan, struct fetch_partition *asked)
 {
     struct fetch_call *fetch = container_of(plan, struct fetch_call, plan);
     const struct partition *part = asked->part;
+    struct log *log = part->log;
     struct log_offsets offsets;
-    if (part->log == NULL) {
+    if (log == NULL) {
         fetch->bytes_missing = 0;
     } else {
-        log_get_offsets(part->log, &offsets);
+        log_get_offsets(log, &offsets);
         if (fetch->limit == READ_TO_LAST_STABLE && offsets.last_stable <= asked->fetch_offset) {
             return;
         }
-        fetch->bytes_missing -= part->visible_bytes - asked->counted_bytes;
-        asked->counted_bytes = part->visible_bytes;
+        const int64_t visible_bytes = part->visible_bytes;
+        fetch->bytes_missing -= visible_bytes - asked->counted_bytes;
+        asked->counted_bytes = visible_bytes;
     }
     if (fetch->bytes_missing <= 0) {
         delayed_operation_wake(&fetch->parked);
@@ -421,7 +424,7 @@ static void on_change(struct fetch_plan *plan, struct fetch_partition *asked)
 
 static void park(struct fetch_call *fetch)
 {
-    struct loop *loop = fetch->call->broker->loop;
+    struct loop *loop = fetch->call->here->loop;
     drop_reads(fetch);
     fetch->bytes_missing = fetch->request->min_bytes - fetch->size;
     fetch_plan_watch(&fetch->plan);
@@ -494,9 +497,9 @@ static bool open_plan(struct fetch_call *fetch)
         fetch->plan.error = E_CLUSTER_AUTHORIZATION_FAILED;
         return true;
     }
-    return fetch_plan_open(&fetch->plan, call->broker->fetch_sessions, fetch->request,
+    return fetch_plan_open(&fetch->plan, call->here->fetch_sessions, fetch->request,
                            call->req->api_version, call_arena(call),
-                           loop_now_ns(call->broker->loop) / 1000000) == E_OK;
+                           loop_now_ns(call->here->loop) / 1000000) == E_OK;
 }
 
 static struct fetch_call *prepare(struct call *call, const struct fetch_request *request)
@@ -514,7 +517,7 @@ static struct fetch_call *prepare(struct call *call, const struct fetch_request 
     fetch->plan.on_lost = on_lost;
     fetch->limit = request->isolation_level == 1 ? READ_TO_LAST_STABLE : READ_TO_HIGH_WATERMARK;
     fetch->barrier.on_ready = on_loaded;
-    delayed_operation_init(&fetch->parked, call->broker->loop, try_complete, on_deadline);
+    delayed_operation_init(&fetch->parked, call->here->loop, try_complete, on_deadline);
     return fetch;
 }
 

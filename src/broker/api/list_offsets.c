@@ -56,7 +56,11 @@ static enum error find_offset(const struct list_call *list, struct partition *pa
                               int64_t timestamp, struct timestamp_offset *ret_found)
 {
     struct log_offsets offsets;
-    log_get_offsets(part->log, &offsets);
+    struct log *log = part->log; /* there until this callback returns */
+    if (log == NULL) {
+        return E_KAFKA_STORAGE_ERROR;
+    }
+    log_get_offsets(log, &offsets);
     *ret_found = (struct timestamp_offset){
         .timestamp = -1, .offset = -1, .leader_epoch = part->leader_epoch};
     switch (timestamp) {
@@ -69,13 +73,13 @@ static enum error find_offset(const struct list_call *list, struct partition *pa
         ret_found->offset = offsets.log_start;
         return E_OK;
     case TIMESTAMP_LARGEST:
-        return log_find_max_timestamp(part->log, ret_found);
+        return log_find_max_timestamp(log, ret_found);
     case TIMESTAMP_LATEST_TIERED:
     case TIMESTAMP_EARLIEST_PENDING:
         ret_found->leader_epoch = -1; /* nothing is tiered */
         return E_OK;
     default:
-        return log_find_timestamp(part->log, timestamp, list->limit, ret_found);
+        return log_find_timestamp(log, timestamp, list->limit, ret_found);
     }
 }
 

@@ -12,19 +12,47 @@ struct epoch_call {
     struct offset_for_leader_epoch_response *response;
 };
 
+/* The epochs of a log are its owner's. */
+struct epoch_lookup {
+    struct partition *part;
+    int32_t epoch;
+    struct epoch_end end;
+    enum error error;
+};
+
+static void run_on_owner(void *context)
+{
+    struct epoch_lookup *lookup = context;
+    lookup->error = partition_check_leader(lookup->part, -1);
+    if (lookup->error == E_OK) {
+        lookup->end = log_epoch_end(lookup->part->log, lookup->epoch);
+    }
+}
+
+static enum error find_end(struct partition *part, int32_t epoch, struct epoch_end *ret_end)
+{
+    struct epoch_lookup lookup = {.part = part, .epoch = epoch};
+    partition_run_on_owner(part, run_on_owner, &lookup);
+    *ret_end = lookup.end;
+    return lookup.error;
+}
+
 static void
 answer_partition(const struct asked_partition *item,
                  const struct offset_for_leader_epoch_request_offset_for_leader_partition *asked,
                  struct offset_for_leader_epoch_response_epoch_end_offset *answer)
 {
     enum error error = item->error;
+    struct epoch_end end;
     answer->partition = asked->partition;
     if (error == E_OK) {
         error = partition_check_leader(item->part, asked->current_leader_epoch);
     }
+    if (error == E_OK) {
+        error = find_end(item->part, asked->leader_epoch, &end);
+    }
     answer->error_code = error_to_wire(error);
     if (error == E_OK) {
-        const struct epoch_end end = log_epoch_end(item->part->log, asked->leader_epoch);
         answer->leader_epoch = end.epoch;
         answer->end_offset = end.end_offset;
     }

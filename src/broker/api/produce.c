@@ -3,7 +3,8 @@
 /*
  * Produce (KIP-98; KIP-467 record errors; KIP-516 topic ids).
  *
- *   check → (wait until the logs are loaded) → append each partition → all done → answer
+ *   check → divide by owner loop → (wait until the logs are loaded) → append each partition
+ *         → all done → answer
  *
  * acks=0 has no answer; an error closes the connection instead, so that the client notices.
  */
@@ -14,15 +15,40 @@
 #include "broker/api/api_handlers.h"
 #include "record/batch.h"
 
+enum {
+    GROUP_ARENA_SIZE_MAX = 256 * 1024 * 1024, /* converted batches; as that of a request */
+};
+
 struct produce_call;
+struct produce_group;
 
 struct produce_item {
     struct partition_append op;
-    struct produce_call *produce;
-    struct partition *part; /* a reference; NULL: refused already */
+    struct produce_group *group;
+    struct produce_item *next; /* of the group */
+    struct partition *part;    /* a reference; NULL: refused already */
     struct slice records;
     struct produce_response_partition_produce_response *answer;
     struct load_waiter load_waiter;
+};
+
+/*
+ * The partitions of one owner loop. It goes there as one message, and comes back as one when all of
+ * its appends are done; in between only the owner touches it, its items, and their bytes. That of
+ * the connection's own loop takes the same way without messages.
+ */
+struct produce_group {
+    struct message message;
+    struct produce_call *produce;
+    struct broker_loop *owner;
+    struct produce_item *first; /* NULL: nothing for this loop */
+    struct produce_item **last;
+    uint32_t pending_count;
+    bool may_wait; /* an ack promises more than the page cache of this broker */
+    struct load_barrier barrier;
+    struct delayed_operation deadline; /* in use only if may_wait */
+    struct arena *arena;
+    struct arena own_arena; /* of a group that is away: the request's is not to be shared */
 };
 
 struct produce_call {
@@ -30,31 +56,41 @@ struct produce_call {
     struct produce_response *response;
     struct produce_item *items;
     uint32_t item_count;
-    uint32_t pending_count;
+    struct produce_group *groups; /* by loop */
+    uint32_t pending_count;       /* groups */
     int16_t acks;
     enum error error; /* of the whole request: every partition is answered with it */
-    bool has_error;
-    bool may_wait; /* an ack promises more than the page cache of this broker */
-    struct load_barrier barrier;
-    struct delayed_operation deadline; /* in use only if may_wait */
 };
 
-static void refuse_item(struct produce_item *item, enum error error, const char *text)
+static void refuse_item(struct produce_item *item, enum error error, struct slice text)
 {
     item->answer->error_code = error_to_wire(error);
     item->answer->base_offset = -1;
-    item->answer->error_message = slice_from_string(text);
-    item->produce->has_error = true;
+    item->answer->error_message = text;
+}
+
+static bool is_away(const struct produce_group *group)
+{
+    return group->owner != group->produce->call->here;
 }
 
 /* --- answer --- */
 
 static void release(struct produce_call *produce)
 {
-    delayed_operation_cancel(&produce->deadline);
     for (uint32_t i = 0; i < produce->item_count; i++) {
         produce->items[i].part = partition_unref(produce->items[i].part);
     }
+}
+
+static bool has_error(const struct produce_call *produce)
+{
+    for (uint32_t i = 0; i < produce->item_count; i++) {
+        if (produce->items[i].answer->error_code != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void respond(struct produce_call *produce)
@@ -63,125 +99,216 @@ static void respond(struct produce_call *produce)
     release(produce);
     if (produce->acks != 0) {
         call_respond(call, produce->response);
-    } else if (produce->has_error) {
+    } else if (has_error(produce)) {
         call_close(call, "a Produce with acks=0 failed; only closing can tell the client");
     } else {
         call_respond_nothing(call);
     }
 }
 
+/* Texts of a group that was away lie in its own arena, which goes. */
+static struct slice keep_text(const struct produce_group *group, const char *text)
+{
+    return is_away(group) ? arena_copy(call_arena(group->produce->call), slice_from_string(text))
+                          : slice_from_string(text);
+}
+
 static void fill_record_error(struct produce_item *item)
 {
     const struct append *append = &item->op.append;
     struct produce_response_batch_index_and_error_message *record = MESSAGE_NEW(
-        call_arena(item->produce->call), produce_response_batch_index_and_error_message);
+        call_arena(item->group->produce->call), produce_response_batch_index_and_error_message);
     if (record == NULL) {
         return; /* the code alone must do */
     }
     record->batch_index = append->record_error_index;
-    record->batch_index_error_message = slice_from_string(append->record_error_text);
+    record->batch_index_error_message = keep_text(item->group, append->record_error_text);
     item->answer->record_errors.items = record;
     item->answer->record_errors.count = 1;
 }
 
-static void on_item_done(struct partition_append *op)
+static void fill_answer(struct produce_item *item)
 {
-    struct produce_item *item = container_of(op, struct produce_item, op);
-    struct produce_call *produce = item->produce;
-    const struct append *append = &op->append;
+    const struct append *append = &item->op.append;
     if (append->error == E_OK || append->error == E_REQUEST_TIMED_OUT) {
         item->answer->base_offset = append->base_offset;
         item->answer->log_append_time_ms = append->log_append_time_ms;
         item->answer->log_start_offset = append->log_start_offset;
         item->answer->error_code = error_to_wire(append->error);
-    } else {
-        refuse_item(item, append->error, append->error_text);
-        if (append->record_error_index >= 0) {
-            fill_record_error(item);
-        }
+        return;
     }
+    refuse_item(item, append->error, keep_text(item->group, append->error_text));
+    if (append->record_error_index >= 0) {
+        fill_record_error(item);
+    }
+}
+
+/* On the connection's loop again. */
+static void join_group(struct produce_group *group)
+{
+    struct produce_call *produce = group->produce;
+    for (struct produce_item *item = group->first; item != NULL; item = item->next) {
+        fill_answer(item);
+    }
+    arena_done(&group->own_arena);
     check(produce->pending_count > 0);
     if (--produce->pending_count == 0) {
         respond(produce);
     }
 }
 
+static void on_group_back(struct message *message)
+{
+    join_group(container_of(message, struct produce_group, message));
+}
+
+/* --- append, on the owner --- */
+
+static void end_part(struct produce_group *group)
+{
+    check(group->pending_count > 0);
+    if (--group->pending_count > 0) {
+        return;
+    }
+    delayed_operation_cancel(&group->deadline);
+    if (is_away(group)) {
+        group->message.on_receive = on_group_back;
+        loop_post(group->produce->call->here->loop, &group->message);
+    } else {
+        join_group(group);
+    }
+}
+
+static void on_item_done(struct partition_append *op)
+{
+    end_part(container_of(op, struct produce_item, op)->group);
+}
+
 static void on_deadline(struct delayed_operation *operation)
 {
-    struct produce_call *produce = container_of(operation, struct produce_call, deadline);
-    produce->pending_count++; /* keeps the call until all have been told */
-    for (uint32_t i = 0; i < produce->item_count; i++) {
-        partition_append_time_out(&produce->items[i].op);
+    struct produce_group *group = container_of(operation, struct produce_group, deadline);
+    group->pending_count++; /* keeps the group until all have been told */
+    for (struct produce_item *item = group->first; item != NULL; item = item->next) {
+        partition_append_time_out(&item->op);
     }
-    if (--produce->pending_count == 0) {
-        respond(produce);
-    }
+    end_part(group);
 }
 
 static bool never_complete(struct delayed_operation *operation)
 {
     (void)operation;
-    return false; /* the appends complete the call, not a condition */
+    return false; /* the appends complete the group, not a condition */
 }
-
-/* --- append --- */
 
 static void append_item(struct produce_item *item)
 {
-    struct call *call = item->produce->call;
+    struct produce_group *group = item->group;
+    struct call *call = group->produce->call;
     const int16_t version = call->req->api_version;
-    item->op.acks = item->produce->acks;
+    item->op.acks = group->produce->acks;
     item->op.on_done = on_item_done;
     item->op.append = (struct append){
         .data = call_writable(call, item->records),
         .size = item->records.size,
-        .arena = call_arena(call),
+        .arena = group->arena,
         .origin = APPEND_FROM_CLIENT,
         .zstd_allowed = version >= 7,
         .magic_old_allowed = version <= 2,
-        .scratch = &call->broker->scratch,
+        .scratch = &group->owner->scratch,
         .record_error_index = -1,
     };
     partition_append_as_leader(item->part, &item->op);
 }
 
-static void append_all(struct produce_call *produce)
+static void append_all(struct produce_group *group)
 {
-    struct loop *loop = produce->call->broker->loop;
-    const struct produce_request *request = produce->call->body;
-    if (produce->may_wait) {
-        delayed_operation_init(&produce->deadline, loop, never_complete, on_deadline);
+    struct loop *loop = group->owner->loop;
+    const struct produce_request *request = group->produce->call->body;
+    for (struct produce_item *item = group->first; item != NULL; item = item->next) {
+        group->may_wait |= item->part->waits_for_flush;
+    }
+    if (group->may_wait) {
+        delayed_operation_init(&group->deadline, loop, never_complete, on_deadline);
         const int64_t wait_ms = request->timeout_ms < 0 ? 0 : request->timeout_ms;
-        delayed_operation_wait(&produce->deadline, loop_now_ns(loop) + wait_ms * 1000000);
+        delayed_operation_wait(&group->deadline, loop_now_ns(loop) + wait_ms * 1000000);
     }
-    produce->pending_count = 1; /* nothing completes before all are queued */
-    for (uint32_t i = 0; i < produce->item_count; i++) {
-        if (produce->items[i].part != NULL) {
-            produce->pending_count++;
-            append_item(&produce->items[i]);
-        }
+    group->pending_count = 1; /* nothing completes before all are queued */
+    for (struct produce_item *item = group->first; item != NULL; item = item->next) {
+        group->pending_count++;
+        append_item(item);
     }
-    if (--produce->pending_count == 0) {
-        respond(produce);
-    }
+    end_part(group);
 }
 
 static void on_loaded(struct load_barrier *barrier)
 {
-    append_all(container_of(barrier, struct produce_call, barrier));
+    append_all(container_of(barrier, struct produce_group, barrier));
 }
 
-static void await_logs(struct produce_call *produce)
+static void start_group(struct produce_group *group)
 {
-    produce->barrier.on_ready = on_loaded;
-    for (uint32_t i = 0; i < produce->item_count; i++) {
-        struct produce_item *item = &produce->items[i];
-        if (item->part != NULL && !partition_is_settled(item->part)) {
-            partition_await_load(item->part, &item->load_waiter, &produce->barrier);
+    for (struct produce_item *item = group->first; item != NULL; item = item->next) {
+        if (!partition_is_settled(item->part)) {
+            partition_await_load(item->part, &item->load_waiter, &group->barrier);
         }
     }
-    if (produce->barrier.pending_count == 0) {
-        append_all(produce);
+    if (group->barrier.pending_count == 0) {
+        append_all(group);
+    }
+}
+
+static void on_group_arrived(struct message *message)
+{
+    start_group(container_of(message, struct produce_group, message));
+}
+
+/* --- divide --- */
+
+static void init_group(struct produce_group *group, struct produce_call *produce,
+                       struct broker_loop *owner)
+{
+    group->produce = produce;
+    group->owner = owner;
+    group->last = &group->first;
+    group->barrier.on_ready = on_loaded;
+    group->arena = call_arena(produce->call);
+    if (is_away(group)) {
+        arena_init(&group->own_arena, GROUP_ARENA_SIZE_MAX);
+        group->arena = &group->own_arena;
+    }
+}
+
+static void add_to_group(struct produce_call *produce, struct produce_item *item)
+{
+    const unsigned index = loop_index(partition_loop(item->part));
+    struct produce_group *group = &produce->groups[index];
+    if (group->produce == NULL) {
+        init_group(group, produce, &produce->call->broker->loops[index]);
+        produce->pending_count++;
+    }
+    item->group = group;
+    *group->last = item;
+    group->last = &item->next;
+}
+
+static void start_groups(struct produce_call *produce)
+{
+    const unsigned loop_count = produce->call->broker->loop_set.count;
+    produce->pending_count++; /* nothing is answered before all have started */
+    for (unsigned i = 0; i < loop_count; i++) {
+        struct produce_group *group = &produce->groups[i];
+        if (group->first == NULL) {
+            continue;
+        }
+        if (is_away(group)) {
+            group->message.on_receive = on_group_arrived;
+            loop_post(group->owner->loop, &group->message);
+        } else {
+            start_group(group);
+        }
+    }
+    if (--produce->pending_count == 0) {
+        respond(produce);
     }
 }
 
@@ -261,24 +388,24 @@ static enum error find_topic(struct call *call,
     return E_OK;
 }
 
-static void prepare_item(struct produce_item *item, const struct hosted_topic *topic,
-                         enum error topic_error,
+static void prepare_item(struct produce_call *produce, struct produce_item *item,
+                         const struct hosted_topic *topic, enum error topic_error,
                          const struct produce_request_partition_produce_data *data)
 {
     struct partition *part = NULL;
     item->part = NULL;
-    item->op.is_waiting = false;
+    item->next = NULL;
     item->records = data->records.bytes;
     item->answer->index = data->index;
-    const enum error error =
-        topic_error != E_OK ? topic_error
-                            : check_item(item->produce, topic, data->index, item->records, &part);
+    const enum error error = topic_error != E_OK
+                                 ? topic_error
+                                 : check_item(produce, topic, data->index, item->records, &part);
     if (error != E_OK) {
-        refuse_item(item, error, NULL);
+        refuse_item(item, error, SLICE_NULL);
         return;
     }
     item->part = partition_ref(part);
-    item->produce->may_wait |= part->waits_for_flush;
+    add_to_group(produce, item);
 }
 
 /* The answer's skeleton and one item per partition. false: no memory. */
@@ -301,9 +428,8 @@ static bool prepare_topic(struct produce_call *produce,
     answer->partition_responses.count = count;
     for (uint32_t i = 0; i < count; i++) {
         struct produce_item *item = &produce->items[produce->item_count++];
-        item->produce = produce;
         item->answer = &answer->partition_responses.items[i];
-        prepare_item(item, topic, topic_error, &data->partition_data.items[i]);
+        prepare_item(produce, item, topic, topic_error, &data->partition_data.items[i]);
     }
     return true;
 }
@@ -329,12 +455,14 @@ static struct produce_call *prepare(struct call *call, const struct produce_requ
     produce->acks = request->acks;
     produce->error = check_request(call, request);
     produce->response = MESSAGE_NEW(arena, produce_response);
+    produce->groups = ARENA_NEW_ARRAY(arena, struct produce_group, call->broker->loop_set.count);
     /* Not zeroed: prepare_item and append_item set what is used. */
     produce->items = arena_alloc(arena, count_partitions(request) * sizeof(struct produce_item),
                                  _Alignof(struct produce_item));
     struct produce_response_topic_produce_response *topics =
         MESSAGE_NEW_ARRAY(arena, produce_response_topic_produce_response, topic_count);
-    if (produce->response == NULL || produce->items == NULL || topics == NULL) {
+    if (produce->response == NULL || produce->groups == NULL || produce->items == NULL ||
+        topics == NULL) {
         return NULL;
     }
     produce->response->responses.items = topics;
@@ -355,5 +483,5 @@ void api_produce(struct call *call)
         call_no_memory(call);
         return;
     }
-    await_logs(produce);
+    start_groups(produce);
 }
