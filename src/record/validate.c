@@ -277,7 +277,8 @@ static inline const uint8_t *skip_alike(const uint8_t *p, const uint8_t *end, in
  * where the first other one begins, which walk_record() judges: so this loop may give up whenever
  * it likes.
  */
-static const uint8_t *walk_simple(struct walk *walk, const uint8_t *p, const uint8_t *end)
+__attribute__((noinline)) static const uint8_t *walk_simple(struct walk *walk, const uint8_t *p,
+                                                            const uint8_t *end)
 {
     const bool allow_null_key = !walk->rules->require_keys;
     const int32_t count = walk->count <= SIMPLE_INDEX_MAX ? walk->count : SIMPLE_INDEX_MAX;
@@ -293,7 +294,8 @@ static const uint8_t *walk_simple(struct walk *walk, const uint8_t *p, const uin
             walk->delta_max_index = walk->index;
         }
         const size_t size = (size_t)(record.end - p);
-        if (walk->index + 1 < count) {
+        /* Only if the next one begins with the same length: else it is not worth the setting up. */
+        if (walk->index + 1 < count && record.end < end && *record.end == *p) {
             p = skip_alike(p, end, count, &record, &walk->index);
         }
         p += size;
