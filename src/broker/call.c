@@ -68,7 +68,7 @@ static void end(struct call *call, enum call_end how)
 
 /* --- the end --- */
 
-void call_respond(struct call *call, const void *response)
+bool call_encode(struct call *call, const void *response)
 {
     struct request *req = call->req;
     const enum error error =
@@ -76,10 +76,23 @@ void call_respond(struct call *call, const void *response)
     if (error != E_OK) {
         /* A member that this version cannot carry would be our own mistake. */
         check(error == E_LOCAL_NO_MEMORY || error == E_LOCAL_LIMIT);
-        call_no_memory(call);
-        return;
+        return false;
     }
+    return true;
+}
+
+void call_send(struct call *call)
+{
     end(call, CALL_RESPOND);
+}
+
+void call_respond(struct call *call, const void *response)
+{
+    if (call_encode(call, response)) {
+        call_send(call);
+    } else {
+        call_no_memory(call);
+    }
 }
 
 void call_respond_nothing(struct call *call)

@@ -58,6 +58,10 @@ bool call_allows(struct call *call, enum acl_operation operation, enum acl_resou
 /* Encodes the header and the message (of api->response_schema) and sends it. Out of memory closes.
  */
 void call_respond(struct call *call, const void *response);
+/* The same in two steps, for handlers that own what the message points to: false: no memory, and
+ * the call goes on; call_send after true. */
+NODISCARD bool call_encode(struct call *call, const void *response);
+void call_send(struct call *call);
 void call_respond_nothing(struct call *call);
 void call_close(struct call *call, const char *reason);
 /* The broker or the request ran out of memory: the connection is closed, as no answer can be made.

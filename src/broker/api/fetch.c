@@ -27,6 +27,7 @@ struct fetch_item {
     bool is_refused; /* not found, not allowed: there is nothing to read */
     struct log_offsets offsets;
     struct log_read read;
+    struct chain *records; /* of the answer, until it is encoded; NULL: none */
     struct load_waiter load_waiter;
 };
 
@@ -179,7 +180,7 @@ static void read_all(struct fetch_call *fetch)
 
 /* --- answer --- */
 
-static bool fill_records(struct fetch_call *fetch, const struct fetch_item *item,
+static bool fill_records(struct fetch_call *fetch, struct fetch_item *item,
                          struct fetch_response_partition_data *data)
 {
     struct arena *arena = call_arena(fetch->call);
@@ -193,6 +194,7 @@ static bool fill_records(struct fetch_call *fetch, const struct fetch_item *item
     }
     chain_init(chain, arena);
     data->records.chain = chain;
+    item->records = chain;
     return chain_append_file(chain, item->read.file->fd, item->read.position, item->read.size,
                              &item->read.file->shared);
 }
@@ -329,9 +331,20 @@ static bool list_partitions(struct fetch_call *fetch, struct fetch_response *res
     return true;
 }
 
+/* Their references to files would stay when the arena goes. */
+static void drop_records(struct fetch_call *fetch)
+{
+    for (struct fetch_item *item = fetch->items; item != NULL; item = item->next) {
+        if (item->records != NULL) {
+            chain_clear(item->records);
+        }
+    }
+}
+
 static void fail(struct fetch_call *fetch)
 {
     drop_reads(fetch);
+    drop_records(fetch);
     fetch_plan_abandon(&fetch->plan);
     call_no_memory(fetch->call);
 }
@@ -349,9 +362,13 @@ static void respond(struct fetch_call *fetch)
         fail(fetch);
         return;
     }
+    if (!call_encode(fetch->call, response)) {
+        fail(fetch);
+        return;
+    }
     drop_reads(fetch); /* the chain has references of its own */
     fetch_plan_answered(&fetch->plan);
-    call_respond(fetch->call, response); /* which may end the request, and so `fetch` */
+    call_send(fetch->call); /* which may end the request, and so `fetch` */
 }
 
 /* --- wait --- */
