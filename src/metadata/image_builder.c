@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metadata/image_builder.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/list.h"
 #include "metadata/image_private.h"
@@ -35,9 +38,10 @@ enum error image_builder_new(struct image_source *source, struct image_builder *
         return E_LOCAL_NO_MEMORY;
     }
     const struct image *before = source->image; /* only this thread swaps it */
-    const struct shared shared = image->shared;
-    *image = *before;
-    image->shared = shared;
+    /* Behind the reference counts: others count that of `before` meanwhile. */
+    static_assert(offsetof(struct image, shared) == 0, "the first member");
+    const size_t skipped = sizeof(struct shared);
+    memcpy((uint8_t *)image + skipped, (const uint8_t *)before + skipped, sizeof(*image) - skipped);
     image->version++;
     image_tree_ref(image->topics_by_name);
     image_tree_ref(image->topics_by_id);

@@ -319,6 +319,7 @@ static void finish_load(struct partition_load *own)
         error = lead_from_log(part, log);
         if (error != E_OK) {
             report_not_opened(part, log_topic_partition(log), error);
+            log_drop_events(log);
         }
     }
     if (part->is_deleted) {
@@ -610,13 +611,23 @@ static void fail_all_waiters(struct partition *part, enum error error)
     partition_tell_watchers(part);
 }
 
+/* The log may be there for some time yet, longer than the partition. */
+static void let_log_go(struct partition *part)
+{
+    struct log *log = part->log;
+    if (log != NULL) {
+        part->log = NULL;
+        log_drop_events(log);
+    }
+}
+
 void partition_go_offline(struct partition *part, enum error error)
 {
     part->offline_error = error;
     if (part->state != PARTITION_LOADING) {
         part->state = PARTITION_OFFLINE;
     }
-    part->log = NULL;
+    let_log_go(part);
     fail_all_waiters(part, error);
 }
 

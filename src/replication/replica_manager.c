@@ -174,7 +174,8 @@ void replica_manager_free(struct replica_manager *manager)
         hash_table_remove(&manager->by_id, &topic->by_id);
         for (uint32_t i = 0; i < partitions->count; i++) {
             if (partitions->items[i] != NULL) {
-                partition_delete(partitions->items[i]); /* the loops have ended */
+                partitions->items[i]->log = NULL; /* closed and gone, as the loops have ended */
+                partition_delete(partitions->items[i]);
             }
         }
         free_topic(topic);
@@ -236,7 +237,8 @@ static struct hosted_topic *find_by_name(const struct replica_manager *manager, 
 
 struct hosted_topic *replica_manager_find_topic(struct replica_manager *manager, struct slice name)
 {
-    if (manager->last_found != NULL && slice_equal(manager->last_found->name, name)) {
+    if (!has_many_loops(manager) && manager->last_found != NULL &&
+        slice_equal(manager->last_found->name, name)) {
         return manager->last_found;
     }
     const uint64_t hash = hash_bytes(name, manager->by_name.seed);
@@ -263,7 +265,8 @@ static struct hosted_topic *find_by_id(const struct replica_manager *manager, ui
 struct hosted_topic *replica_manager_find_topic_by_id(struct replica_manager *manager,
                                                       const struct uuid *id)
 {
-    if (manager->last_found != NULL && uuid_equal(&manager->last_found->id, id)) {
+    if (!has_many_loops(manager) && manager->last_found != NULL &&
+        uuid_equal(&manager->last_found->id, id)) {
         return manager->last_found;
     }
     const uint64_t hash = hash_bytes(slice_of(id->bytes, sizeof(id->bytes)), manager->by_id.seed);
@@ -351,7 +354,7 @@ static void remove_partition(struct replica_manager *manager, struct partition *
 static void remove_topic(struct replica_manager *manager, struct hosted_topic *topic)
 {
     const struct hosted_partitions *partitions = topic->partitions;
-    manager->last_found = NULL;
+    remember(manager, NULL);
     lock_to_write(manager);
     hash_table_remove(&manager->by_name, &topic->by_name);
     hash_table_remove(&manager->by_id, &topic->by_id);

@@ -30,6 +30,11 @@ void log_fail(struct log *log, enum error error)
     }
 }
 
+void log_drop_events(struct log *log)
+{
+    log->events = (struct log_events){0};
+}
+
 void log_get_offsets(const struct log *log, struct log_offsets *ret_offsets)
 {
     /* From the lowest to the highest: each may only have grown until the next one is read. */

@@ -89,6 +89,8 @@ NODISCARD enum error log_open(const struct log_env *env, const char *path,
 /* Clean: flushes, writes the producer snapshot, trims the indexes, makes the recovery point the
  * end. */
 NODISCARD enum error log_close_clean(struct log *log);
+/* No calls upward any more: who listens may go before the log does. Thread: the owner loop. */
+void log_drop_events(struct log *log);
 /* Frees without touching the disk (after failure, after deletion, after log_close_clean). NULL is
  * fine. */
 void log_free(struct log *log);

@@ -40,7 +40,7 @@ static void close_items(struct closing *closing)
     uint32_t i;
     while (take_item(closing, &i)) {
         struct log *log = closing->items[i]->entry.log;
-        log->events = (struct log_events){0}; /* they belong to another thread */
+        log_drop_events(log); /* they belong to another thread */
         closing->errors[i] = log_is_failed(log) ? E_LOCAL_OFFLINE : log_close_clean(log);
     }
 }
