@@ -105,7 +105,7 @@ static void on_noticed(struct controller_request *request)
 static void on_topic_deleted(void *context, const struct uuid *topic_id)
 {
     struct broker *broker = context;
-    struct deletion_notice *own = calloc(1, sizeof(*own));
+    struct deletion_notice *own = broker->is_stopping ? NULL : calloc(1, sizeof(*own));
     if (own == NULL) {
         return; /* the next start finds the deletion unfinished and ends it */
     }
@@ -548,6 +548,7 @@ static void stop_serving(struct broker *broker)
     while (broker->controller != NULL && !controller_is_idle(broker->controller)) {
         broker_loops_turn(broker, START_WAIT_MS);
     }
+    broker->is_stopping = true; /* nothing new for the controller */
 }
 
 static void free_fetch_sessions(struct broker *broker)

@@ -38,6 +38,7 @@ struct broker {
     struct producer_ids producer_ids;
     struct rng rng;
     int32_t broker_id;
+    bool is_stopping;
     size_t start_topic_count;
     size_t start_partition_count;
 };
