@@ -14,6 +14,7 @@
 
 enum {
     WORKER_COUNT = 4,
+    NOTICE_ARENA_SIZE_MAX = 64 * 1024, /* of one controller request */
     START_WAIT_MS = 100,
     /* Some 300,000 partitions: 300 consumers of 1,000 partitions each. */
     FETCH_SESSION_MEMORY_MAX = 64 * 1024 * 1024,
@@ -88,28 +89,61 @@ static const struct log_manager_cold_events cold_events = {
     .load = load_cold,
 };
 
+/* --- deleted topics: the controller forgets one when no directory of it can come back --- */
+
 struct deletion_notice {
+    struct list node; /* broker->deletions, until it is sent */
     struct controller_topic_logs_deleted notice;
     struct arena arena;
 };
 
-static void on_noticed(struct controller_request *request)
+static void free_notice(struct deletion_notice *own)
 {
-    struct deletion_notice *own =
-        container_of(container_of(request, struct controller_topic_logs_deleted, request),
-                     struct deletion_notice, notice);
     arena_done(&own->arena);
     free(own);
 }
 
-static void on_topic_deleted(void *context, const struct uuid *topic_id)
+static void on_noticed(struct controller_request *request)
+{
+    free_notice(container_of(container_of(request, struct controller_topic_logs_deleted, request),
+                             struct deletion_notice, notice));
+}
+
+/* At the end of the turn, when all partitions of a topic have begun to go: are all of them gone? */
+static void send_notices(struct deferred *deferred)
+{
+    struct broker *broker = container_of(deferred, struct broker, deletions_deferred);
+    struct list *node;
+    while ((node = list_pop_front(&broker->deletions)) != NULL) {
+        struct deletion_notice *own = container_of(node, struct deletion_notice, node);
+        if (broker->is_stopping || log_manager_is_deleting(broker->logs, &own->notice.topic_id)) {
+            free_notice(own); /* the last partition, or the next start, will say it again */
+        } else {
+            controller_submit(broker->channel, &own->notice.request);
+        }
+    }
+}
+
+static bool is_noted(const struct broker *broker, const struct uuid *topic_id)
+{
+    LIST_FOREACH (node, &broker->deletions) {
+        const struct deletion_notice *own = container_of(node, struct deletion_notice, node);
+        if (uuid_equal(&own->notice.topic_id, topic_id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_partition_deleted(void *context, const struct uuid *topic_id)
 {
     struct broker *broker = context;
-    struct deletion_notice *own = broker->is_stopping ? NULL : calloc(1, sizeof(*own));
-    if (own == NULL) {
-        return; /* the next start finds the deletion unfinished and ends it */
+    struct deletion_notice *own = NULL;
+    if (broker->is_stopping || is_noted(broker, topic_id) ||
+        (own = calloc(1, sizeof(*own))) == NULL) {
+        return; /* without a notice the next start finds the deletion unfinished and ends it */
     }
-    arena_init(&own->arena, 64 * 1024);
+    arena_init(&own->arena, NOTICE_ARENA_SIZE_MAX);
     own->notice = (struct controller_topic_logs_deleted){
         .request = {.kind = CONTROLLER_TOPIC_LOGS_DELETED,
                     .arena = &own->arena,
@@ -117,7 +151,8 @@ static void on_topic_deleted(void *context, const struct uuid *topic_id)
                     .on_done = on_noticed},
         .topic_id = *topic_id,
     };
-    controller_submit(broker->channel, &own->notice.request);
+    list_push_back(&broker->deletions, &own->node);
+    loop_defer(broker->loop, &broker->deletions_deferred, PHASE_COMPLETE);
 }
 
 /* --- start, in the order of the layers --- */
@@ -168,6 +203,7 @@ static enum error open_logs(struct broker *broker, const struct broker_options *
     broker->broker_id = log_manager_broker_id(broker->logs);
     log_manager_on_directory_change(broker->logs, on_directory_change, broker);
     log_manager_on_cold(broker->logs, &cold_events);
+    log_manager_on_deleted(broker->logs, on_partition_deleted, broker);
     return E_OK;
 }
 
@@ -205,7 +241,6 @@ static enum error new_replicas(struct broker *broker)
         .broker_id = broker->broker_id,
         .ack_after_fsync = acks_after_fsync(broker),
         .make_log_config = make_log_config,
-        .on_topic_deleted = on_topic_deleted,
         .context = broker,
         .seed = rng_next(&broker->rng),
     };
@@ -436,20 +471,14 @@ static void announce(const struct broker *broker)
                   : "");
 }
 
-/* Several loops are served to tests only, until they have been proven. */
+/* event.loops: 0 is one per core, and one on machines of one or two cores. */
 static enum error new_loops(struct broker *broker, const struct broker_options *options,
                             struct start_failure *failure)
 {
-    const int64_t wanted = setting(broker, SETTING_EVENT_LOOPS);
-    if (options->event_loop_count == 0 && wanted > 1) {
-        (void)snprintf(failure->text, sizeof(failure->text),
-                       "event.loops=%lld: more than one event loop is not served yet; leave the "
-                       "setting out, or set it to 1",
-                       (long long)wanted);
-        return fail(failure, E_INVALID_CONFIG, failure->text);
-    }
-    const enum error error = broker_loops_new(
-        broker, options->clock, options->event_loop_count == 0 ? 1 : options->event_loop_count);
+    const unsigned count = options->event_loop_count != 0
+                               ? options->event_loop_count
+                               : (unsigned)setting(broker, SETTING_EVENT_LOOPS);
+    const enum error error = broker_loops_new(broker, options->clock, count);
     dispatch_init(broker);
     return error == E_OK ? E_OK : fail(failure, error, "no memory or threads for the event loop");
 }
@@ -499,6 +528,8 @@ enum error broker_new(const struct broker_options *options, struct broker **ret_
     broker->settings = options->settings;
     broker->diag = options->diag;
     broker->authoriser = options->authoriser != NULL ? options->authoriser : authoriser_allow_all();
+    list_init(&broker->deletions);
+    deferred_init(&broker->deletions_deferred, send_notices);
     rng_init(&broker->rng, options->seed);
     const enum error error = start(broker, options, failure);
     if (error != E_OK) {

@@ -30,6 +30,8 @@ struct broker {
     struct image_listener image_listener;
     struct store *store;
     struct controller *controller;
+    struct list deletions; /* of topics, to be told to the controller */
+    struct deferred deletions_deferred;
     struct controller_channel *channel;
     struct replica_manager *replicas;
     struct server *server;

@@ -364,7 +364,6 @@ static void remove_topic(struct replica_manager *manager, struct hosted_topic *t
             remove_partition(manager, partitions->items[i]);
         }
     }
-    manager->options.on_topic_deleted(manager->options.context, &topic->id);
     loop_round_start(&topic->round, manager->options.loops, on_topic_unseen);
 }
 

@@ -46,8 +46,6 @@ struct replica_manager_options {
     enum error (*make_log_config)(void *context, const struct image *image,
                                   const struct image_topic *topic, struct log_config *ret_config,
                                   int32_t *ret_min_in_sync_replicas);
-    /* All partitions of a deleted topic are gone from here. */
-    void (*on_topic_deleted)(void *context, const struct uuid *topic_id);
     void *context;
     uint64_t seed;
 };
