@@ -57,6 +57,8 @@ class Broker:
         self.data = self.directory / "data"
         self.data.mkdir(exist_ok=True)
         self.overrides = {"num.partitions": PARTITION_COUNT, **overrides}
+        if "EVENT_LOOPS" in os.environ:
+            self.overrides["event.loops"] = os.environ["EVENT_LOOPS"]
         self.host, self.port = "127.0.0.1", 0
         self.process = self.reader = None
         self.lines = []
