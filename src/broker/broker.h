@@ -24,7 +24,7 @@ struct broker_options {
     int64_t descriptor_count_max;  /* RLIMIT_NOFILE */
     int64_t memory_max;            /* bytes that the process may use; 0: not known */
     struct authoriser *authoriser; /* borrowed; NULL: everybody may do everything */
-    unsigned event_loop_count; /* for tests: instead of event.loops; 0: as set */
+    unsigned event_loop_count;     /* for tests: instead of event.loops; 0: as set */
 };
 
 NODISCARD enum error broker_new(const struct broker_options *options, struct broker **ret_broker,
