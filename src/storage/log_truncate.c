@@ -110,6 +110,10 @@ static enum error truncate_inside(struct log *log, int64_t offset)
     if (error != E_OK) {
         return error;
     }
+    /* I1. The end is the base of the batch that holds offset, which may lie below the start. */
+    if (end < offset_load(&log->log_start)) {
+        offset_store(&log->log_start, end);
+    }
     leader_epochs_truncate(&log->epochs, end);
     log->next_epoch = leader_epochs_latest(&log->epochs);
     log_drop_snapshots_above(log, end);
@@ -130,9 +134,6 @@ enum error log_truncate(struct log *log, int64_t offset)
     }
     if (offset < log->segments[0]->base_offset) {
         return log_restart_at(log, offset);
-    }
-    if (offset < offset_load(&log->log_start)) {
-        offset_store(&log->log_start, offset);
     }
     const enum error error = truncate_inside(log, offset);
     if (error != E_OK) {
