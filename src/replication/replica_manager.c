@@ -97,7 +97,7 @@ static void carry_out(const struct partition_command *command)
         partition_delete(part);
         return;
     }
-    check(!"an unknown command");
+    check_failed("the command is known", __FILE__, __LINE__, __func__);
 }
 
 static void on_command(struct message *message)
