@@ -159,7 +159,7 @@ static int find_producer(const struct test *test, int64_t producer_id)
             return i;
         }
     }
-    REQUIRE(!"a batch of a known producer");
+    require(false, "a batch of a known producer", __LINE__);
     return -1;
 }
 
