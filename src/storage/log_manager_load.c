@@ -134,9 +134,10 @@ void manager_start_load(struct log_load *load)
 {
     struct managed_entry *managed = managed_of(load->entry);
     struct log_directory *dir = directory_of(managed);
-    load->error = managed->is_deleted  ? E_UNKNOWN_TOPIC_OR_PARTITION
-                  : dir->error != E_OK ? E_LOCAL_OFFLINE
-                                       : E_OK;
+    load->error = managed->is_deleted ? E_UNKNOWN_TOPIC_OR_PARTITION
+                  /* While stopping nothing is written that a load could wait for. */
+                  : dir->error != E_OK || managed->manager->is_stopping ? E_LOCAL_OFFLINE
+                                                                        : E_OK;
     if (load->error == E_OK && !managed->has_directory && manager_has_ghosts(dir)) {
         list_push_back(&dir->ghost_loads, &load->node); /* M6 */
         manager_drop_ghosts(managed->manager, dir);

@@ -133,6 +133,9 @@ void log_manager_close_clean(struct log_manager *manager)
 {
     manager->is_stopping = true;
     manager_stop_background(manager);
+    for (uint32_t i = 0; i < manager->directory_count; i++) {
+        manager_resume_ghost_loads(manager, &manager->directories[i], E_LOCAL_OFFLINE);
+    }
     manager_flush_writers(manager);
     manager_drain(manager);
     close_logs(manager);
