@@ -298,7 +298,7 @@ bool record_iterator_next(struct record_iterator *it, struct record *ret_record)
     if (it->ignore_offsets) {
         record.offset = it->next_offset_min;
     } else if (record.offset < it->base.offset || record.offset < it->next_offset_min ||
-               record.offset > it->last_offset) {
+               record.offset > it->last_offset || record.offset == INT64_MAX) {
         it->error = E_CORRUPT_MESSAGE;
         return false;
     }
